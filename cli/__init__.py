@@ -1,0 +1,1 @@
+"""The command line of taskgroup, installed as the package ``taskgroup_cli``."""

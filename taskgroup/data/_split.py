@@ -1,0 +1,62 @@
+"""Random splits that keep the share of every label, rare ones first.
+
+Iterative stratification (Sechidis, Tsoumakas and Vlahavas, ECML PKDD 2011), one label at a time instead of one
+sample at a time, which makes it linear in the number of labels present.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from taskgroup.tasks import TaskSet
+
+__all__ = ["stratified_split"]
+
+
+def stratified_split(
+    Y: NDArray[np.float32], tasks: TaskSet, fractions: Sequence[float], random_state: int = 0
+) -> NDArray[np.int8]:
+    """Return a part number 0 .. len(fractions) - 1 for every row of ``Y`` (n, T), NaN where not labelled.
+
+    Every (task, class) gets close to its share of each part, the rarest ones first. Regression targets do not
+    influence the split.
+    """
+    rng = np.random.default_rng(random_state)
+    shares = np.asarray(fractions, float) / np.sum(fractions)
+    label_sets = [
+        np.flatnonzero(Y[:, t] == value)
+        for t, task in enumerate(tasks)
+        if task.kind != "regression"
+        for value in (range(task.n_classes or 2) if task.kind == "multiclass" else (1, 0))
+    ]
+    part = np.full(len(Y), -1, np.int8)
+    wanted_rows = shares * len(Y)
+    for rows in sorted((rows for rows in label_sets if len(rows)), key=len):
+        wanted = shares * len(rows) - np.bincount(part[rows][part[rows] >= 0], minlength=len(shares))
+        _assign(part, rows[part[rows] < 0], wanted, wanted_rows, rng)
+    _assign(part, np.flatnonzero(part < 0), wanted_rows, wanted_rows, rng)
+    return part
+
+
+def _assign(
+    part: NDArray[np.int8],
+    rows: NDArray[np.int64],
+    wanted: NDArray[np.float64],
+    wanted_rows: NDArray[np.float64],
+    rng: np.random.Generator,
+) -> None:
+    """Deal ``rows`` to the parts in proportion to ``wanted``; whole numbers by largest remainder, ties by need."""
+    if not len(rows):
+        return
+    positive = np.maximum(wanted, 0)
+    ideal = (
+        positive * (len(rows) / positive.sum()) if positive.sum() > 0 else np.full(len(wanted), len(rows) / len(wanted))
+    )
+    counts = np.floor(ideal + 1e-9).astype(int)
+    need = (ideal - counts) + 1e-6 * wanted_rows / max(np.abs(wanted_rows).max(), 1) + 1e-9 * rng.random(len(counts))
+    counts[np.argsort(-need)[: len(rows) - counts.sum()]] += 1
+    part[rng.permutation(rows)] = np.repeat(np.arange(len(counts), dtype=np.int8), counts)
+    wanted_rows -= counts

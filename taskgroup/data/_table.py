@@ -1,0 +1,226 @@
+"""A table of tasks: one row a sample, feature columns X, target columns Y, a split."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from taskgroup._artifact import content_hash
+from taskgroup._validation import check_choice, check_finite, check_matrix, check_real
+from taskgroup.data._schema import InputSchema
+from taskgroup.data._split import stratified_split
+from taskgroup.exceptions import InvalidInputError
+from taskgroup.tasks import TaskSet
+
+__all__ = ["SPLITS", "TaskTable"]
+
+Split = Literal["train", "valid", "test"]
+SPLITS: tuple[Split, ...] = ("train", "valid", "test")
+
+
+@dataclass(frozen=True, eq=False)
+class TaskTable:
+    """Samples with features, the targets of T tasks, and a split into train, valid and test.
+
+    Build one with :meth:`from_arrays` or :func:`taskgroup.load_table`; both check what they are given.
+
+    Parameters
+    ----------
+    X : ndarray of float32 of shape (n, d)
+        Features, finite. Categorical columns hold codes, see `categories`.
+    Y : ndarray of float32 of shape (n, T)
+        Targets, NaN where a label is missing.
+    tasks : TaskSet
+        The T tasks, in column order.
+    split : ndarray of int8 of shape (n,)
+        0 train, 1 valid, 2 test.
+    feature_names : tuple of str
+        Names of the d feature columns.
+    categories : dict of int to tuple of str
+        Category names by column number; code 0 is unseen or missing, code c is category c - 1.
+    input_shape : tuple of int
+        Shape of one sample: (d,), or (channels, height, width) for images stored flat.
+    name : str
+        What reports call the table.
+    """
+
+    X: NDArray[np.float32]
+    Y: NDArray[np.float32]
+    tasks: TaskSet
+    split: NDArray[np.int8]
+    feature_names: tuple[str, ...]
+    categories: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+    input_shape: tuple[int, ...] = ()
+    name: str = "table"
+
+    @classmethod
+    def from_arrays(
+        cls,
+        X: ArrayLike,
+        Y: ArrayLike,
+        tasks: TaskSet | Sequence[Any] | None = None,
+        split: ArrayLike | None = None,
+        *,
+        feature_names: Sequence[str] | None = None,
+        categories: Mapping[int, Sequence[str]] | None = None,
+        valid: float = 0.2,
+        test: float = 0.2,
+        random_state: int = 0,
+        name: str = "table",
+    ) -> TaskTable:
+        """Return a checked table.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, d) or (n, channels, height, width)
+            Features, finite.
+        Y : array-like of shape (n, T)
+            Targets. NaN, and -1 in binary and multiclass tasks, mean "not labelled".
+        tasks : TaskSet or sequence of Task or str, optional
+            Binary tasks called task_0, task_1, ... when left out.
+        split : array-like of int of shape (n,), optional
+            0 train, 1 valid, 2 test. Parts that are left out are drawn: all of it when None, the validation
+            rows out of the training rows when there is no 1.
+        feature_names : sequence of str, optional
+            Names of the columns of `X`.
+        categories : dict, optional
+            Category names of categorical columns, by column number.
+        valid, test : float
+            Shares of the drawn parts.
+        random_state : int
+            Seed of the drawn split.
+        name : str
+            What reports call the table.
+
+        Raises
+        ------
+        InvalidInputError
+            When shapes disagree, features are not finite, or a target is not a value of its task's kind.
+        """
+        features = np.asarray(X)
+        if features.ndim < 2 or not features.size:
+            raise InvalidInputError(
+                f"`X` must have shape (n_samples, n_features) and not be empty; got {features.shape}."
+            )
+        input_shape = features.shape[1:]
+        features = features.reshape(len(features), -1).astype(np.float32)
+        targets = np.array(check_matrix("Y", Y, (len(features), None)), dtype=np.float32)
+        task_set = (
+            tasks if isinstance(tasks, TaskSet) else TaskSet(tasks or [f"task_{t}" for t in range(targets.shape[1])])
+        )
+        check_matrix("Y", targets, (len(features), len(task_set)))
+        names = tuple(feature_names) if feature_names is not None else tuple(f"x{j}" for j in range(features.shape[1]))
+        if len(names) != features.shape[1]:
+            raise InvalidInputError(f"`feature_names` must hold {features.shape[1]} names; got {len(names)}.")
+        check_finite("X", features, names)
+        _check_targets(targets, task_set)
+        parts = _complete_split(split, targets, task_set, valid, test, random_state)
+        return cls(
+            features, targets, task_set, parts, names,
+            {int(j): tuple(v) for j, v in (categories or {}).items()}, tuple(input_shape), name,
+        )  # fmt: skip
+
+    @property
+    def n_samples(self) -> int:
+        """Number of rows n."""
+        return len(self.X)
+
+    @property
+    def n_features(self) -> int:
+        """Number of feature columns d."""
+        return int(self.X.shape[1])
+
+    @property
+    def n_tasks(self) -> int:
+        """Number of tasks T."""
+        return len(self.tasks)
+
+    def rows(self, split: Split) -> NDArray[np.int64]:
+        """Return the row numbers of a part, ascending."""
+        return np.flatnonzero(self.split == SPLITS.index(check_choice("split", split, SPLITS)))
+
+    @cached_property
+    def schema(self) -> InputSchema:
+        """Input schema fitted on the training rows."""
+        return InputSchema.fit(self.X[self.rows("train")], self.feature_names, self.categories, self.input_shape)
+
+    def inputs(self, split: Split) -> NDArray[np.float32]:
+        """Return the scaled features of a part, as models see them, shape (n_part, d)."""
+        return self.schema.transform(self.X[self.rows(split)])
+
+    def targets(self, split: Split) -> NDArray[np.float32]:
+        """Return the targets of a part, NaN where missing, shape (n_part, T)."""
+        return self.Y[self.rows(split)]
+
+    def select(self, tasks: Iterable[str | int]) -> TaskTable:
+        """Return the table with some of its tasks, on the same rows and split."""
+        chosen = self.tasks.select(tasks)
+        columns = [self.tasks.index_of(name) for name in chosen.names]
+        return replace(self, tasks=chosen, Y=np.ascontiguousarray(self.Y[:, columns]))
+
+    def degenerate_tasks(self) -> dict[str, str]:
+        """Return {task name: reason} for tasks that nothing can be learned from: one class, or too few labels.
+
+        A task is usable when the training rows hold two classes (or two different values) of it.
+        """
+        train = self.targets("train")
+        reasons = {}
+        for t, task in enumerate(self.tasks):
+            values = np.unique(train[:, t][~np.isnan(train[:, t])])
+            if len(values) == 0:
+                reasons[task.name] = "no labelled training row"
+            elif len(values) == 1:
+                what = "value" if task.kind == "regression" else "class"
+                reasons[task.name] = f"one {what} only ({values[0]:g}) in the training rows"
+        return reasons
+
+    def content_hash(self) -> str:
+        """Return a hash of features, targets, tasks and split, by value."""
+        return content_hash(self.X, self.Y, self.tasks.to_list(), self.split)
+
+
+def _check_targets(Y: NDArray[np.float32], tasks: TaskSet) -> None:
+    """Check every column against its task's kind; turn -1 into NaN where it means "not labelled"."""
+    for t, task in enumerate(tasks):
+        column = Y[:, t]
+        if np.isinf(column).any():
+            raise InvalidInputError(f"targets of task {task.name!r} must be finite or NaN; got infinity.")
+        if task.kind == "regression":
+            continue
+        column[column == -1] = np.nan
+        present = column[~np.isnan(column)]
+        top = (task.n_classes or 2) - 1 if task.kind == "multiclass" else 1
+        wrong = present[(present < 0) | (present > top) | (present != np.rint(present))]
+        if len(wrong):
+            raise InvalidInputError(
+                f"targets of {task.kind} task {task.name!r} must be whole numbers 0 .. {top}, or NaN or -1 for "
+                f"missing; got {wrong[0]:g}."
+            )
+
+
+def _complete_split(
+    split: ArrayLike | None, Y: NDArray[np.float32], tasks: TaskSet, valid: float, test: float, seed: int
+) -> NDArray[np.int8]:
+    check_real("valid", valid, 0.01, 0.9)
+    check_real("test", test, 0.01, 0.9)
+    if valid + test >= 1:
+        raise InvalidInputError(f"`valid` + `test` must be below 1; got {valid + test:g}.")
+    if split is None:
+        parts = stratified_split(Y, tasks, (1 - valid - test, valid, test), seed)
+    else:
+        given = check_matrix("split", split, (len(Y),))
+        if not np.isin(given, (0, 1, 2)).all():
+            raise InvalidInputError(f"`split` must hold 0 (train), 1 (valid) and 2 (test); got {np.unique(given)[:6]}.")
+        parts = given.astype(np.int8)
+        if not (parts == 1).any():
+            train = np.flatnonzero(parts == 0)
+            parts[train] = stratified_split(Y[train], tasks, (1 - valid, valid), seed)
+    for number, part in enumerate(SPLITS):
+        if not (parts == number).any():
+            raise InvalidInputError(f"the {part} part of `split` must hold at least one row; got none of {len(Y)}.")
+    return parts

@@ -1,0 +1,73 @@
+"""The layers of the package hold: a module imports only from lower ones, and heavy libraries stay where they belong."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1] / "taskgroup"
+
+# Lower first. A module may import from its own row (L1 modules build on each other) or from any row above it here.
+LAYERS = [
+    {"exceptions", "_artifact", "_validation"},
+    {"tasks", "datamaps", "features", "grouping", "data", "scoring"},
+    {"cluster", "tracker", "models"},
+    {"integrations", "training"},
+    {"report"},
+]
+LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
+WITHOUT = {
+    "torch": {"datamaps", "features", "grouping", "scoring", "cluster", "report", "tasks", "data"},
+    "sklearn": {"models", "tracker"},
+}
+
+
+def _modules():
+    return sorted(path for path in ROOT.rglob("*.py") if path != ROOT / "__init__.py")
+
+
+def _piece(path):
+    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
+def _imports(path):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            yield node.module
+
+
+@pytest.mark.parametrize("path", _modules(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_modules_import_only_from_lower_layers(path):
+    piece = _piece(path)
+    assert piece in LEVEL, f"{path} has no layer: add it to LAYERS"
+    for name in _imports(path):
+        parts = name.split(".")
+        if parts[0] == "taskgroup" and len(parts) > 1 and parts[1] != piece:
+            below = LEVEL[parts[1]] < LEVEL[piece] or LEVEL[parts[1]] == LEVEL[piece] <= 1
+            assert below, f"{path}: imports {name} of layer {LEVEL[parts[1]]} from layer {LEVEL[piece]}"
+
+
+@pytest.mark.parametrize("path", _modules(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_heavy_libraries_stay_where_they_belong(path):
+    for library, pieces in WITHOUT.items():
+        if _piece(path) in pieces:
+            assert library not in {name.split(".")[0] for name in _imports(path)}, f"{path} imports {library}"
+
+
+def test_importing_taskgroup_loads_neither_torch_nor_sklearn():
+    code = "import sys, taskgroup; print([m for m in ('torch', 'sklearn', 'scipy', 'matplotlib') if m in sys.modules])"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"
+
+
+def test_every_package_with_python_files_is_listed_in_setup_cfg():
+    listed = (
+        (ROOT.parent / "setup.cfg").read_text(encoding="utf-8").split("packages =")[1].split("package_dir")[0].split()
+    )
+    folders = {".".join(("taskgroup", *path.parent.relative_to(ROOT).parts)) for path in ROOT.rglob("*.py")}
+    assert folders | {"taskgroup_cli"} == set(listed)
