@@ -1,0 +1,22 @@
+"""Scores, comparisons that can be believed, and the plan that follows from them."""
+
+from taskgroup.scoring._comparison import Comparison, Interval, Measured, holm, paired_tests
+from taskgroup.scoring._metrics import METRICS
+from taskgroup.scoring._names import CONTROLS, family
+from taskgroup.scoring._rows import ScoreRow, read_scores
+from taskgroup.scoring._scorecard import Scorecard, score
+
+__all__ = [
+    "CONTROLS",
+    "METRICS",
+    "Comparison",
+    "Interval",
+    "Measured",
+    "ScoreRow",
+    "Scorecard",
+    "family",
+    "holm",
+    "paired_tests",
+    "read_scores",
+    "score",
+]
