@@ -1,19 +1,21 @@
 """Is one method better than another: intervals over test samples and seeds, paired tests, replication.
 
-A gain may come from the luck of the test samples or from the luck of a seed, and the tasks share both: T tasks are not T
-independent pieces of evidence. So the mean over tasks is taken first, and two sources of noise are put on it.
+A gain may come from the luck of the test samples or from the luck of a seed, and the tasks share both: T tasks are not
+T independent pieces of evidence. So the mean over tasks is taken first, and two sources of noise are put on it.
 
 - Samples: rows are resampled with replacement, all tasks and methods together. The metrics are replaced by their
   first-order terms (see `_metrics`), so that B resamples of everything are one product of matrices.
-- Seeds: with S paired seeds the mean difference moves by t(S - 1) * s / sqrt(S), as in Student's test. Resampling three seeds
-  with replacement would show far too little, for it keeps no account of how poorly three values tell their spread.
+- Seeds: with S paired seeds the mean difference moves by t(S - 1) * s / sqrt(S), as in Student's test. Resampling three
+  seeds with replacement would show far too little, for it keeps no account of how poorly three values tell their
+  spread.
 
 An interval holds the central 95 % of the sum of both, and p is twice the smaller share of the sums on either side of
 zero. A difference of one seed has no second part: it then speaks of these trained models only.
 
 References
 ----------
-Efron & Tibshirani, An Introduction to the Bootstrap (1993), chapter 13; Holm, Scandinavian Journal of Statistics 6 (1979).
+Efron & Tibshirani, An Introduction to the Bootstrap (1993), chapter 13; Holm, Scandinavian Journal of Statistics 6
+(1979).
 """
 
 from __future__ import annotations
@@ -60,13 +62,12 @@ class Measured:
     @property
     def defined(self) -> NDArray[np.bool_]:
         """Whether each task's metric is defined, shape (T,)."""
-        defined: NDArray[np.bool_] = ~np.isnan(self.values).any(0)
-        return defined
+        return np.asarray(np.isfinite(self.values).all(axis=0))
 
     @property
     def by_task(self) -> Floats:
         """Mean over the seeds, shape (T,)."""
-        return self.values.mean(0)
+        return np.asarray(self.values.mean(axis=0))
 
     @property
     def by_seed(self) -> Floats:
@@ -201,8 +202,8 @@ def holm(p: ArrayLike) -> Floats:
 def paired_tests(units: Mapping[str, ArrayLike], pairs: Iterable[tuple[str, str]]) -> list[dict[str, object]]:
     """Return Student's paired test of each (method, baseline) over units, Holm-corrected over all of them.
 
-    A unit is one independent repetition of the whole experiment: a seed on its own split. Tasks are not units, since they
-    share samples and seeds; average over them first.
+    A unit is one independent repetition of the whole experiment: a seed on its own split. Tasks are not units, since
+    they share samples and seeds; average over them first.
 
     Parameters
     ----------
@@ -232,7 +233,7 @@ def paired_tests(units: Mapping[str, ArrayLike], pairs: Iterable[tuple[str, str]
         a, b = np.asarray(units[method], np.float64), np.asarray(units[baseline], np.float64)
         if a.shape != b.shape or a.ndim != 1:
             raise InvalidInputError(
-                f"methods {method!r} and {baseline!r} must have one score per unit each; got shapes {a.shape} and {b.shape}."
+                f"methods {method!r} and {baseline!r} must have one score per unit; got shapes {a.shape} and {b.shape}."
             )
         d = a - b
         reach = stats.t.ppf(0.975, len(d) - 1) * d.std(ddof=1) / np.sqrt(len(d)) if len(d) > 1 else np.nan
@@ -248,8 +249,9 @@ def paired_tests(units: Mapping[str, ArrayLike], pairs: Iterable[tuple[str, str]
 def replication(valid: Measured, test: Measured) -> dict[str, float | int | None]:
     """Return how well the gains per task of one half of the seeds foretell those of the other half.
 
-    The halves are measured on different samples too, one on validation and one on test data: seeds alone would not do, for
-    models of any seed share the luck of the samples that judge them. The mean over S ways of halving S seeds is taken.
+    The halves are measured on different samples too, one on validation and one on test data: seeds alone would not do,
+    for models of any seed share the luck of the samples that judge them. The mean over S ways of halving S seeds is
+    taken.
 
     Parameters
     ----------

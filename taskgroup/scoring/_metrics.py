@@ -3,8 +3,8 @@
 A *main metric* belongs to each kind of task: the area under the ROC curve (binary), accuracy (multiclass) and R2
 (regression). Beside its value stands its *influence*: one number per sample, summing to zero, such that giving sample
 i the weight w_i moves the metric by sum_i w_i influence_i to first order. For the AUC these are the structural
-components of DeLong, DeLong & Clarke-Pearson (Biometrics 1988, equations 3-5); accuracy and R2 are ratios of sums, whose
-first-order terms are elementary. Resampling samples a thousand times then costs one matrix product.
+components of DeLong, DeLong & Clarke-Pearson (Biometrics 1988, equations 3-5); accuracy and R2 are ratios of sums,
+whose first-order terms are elementary. Resampling samples a thousand times then costs one matrix product.
 
 Undefined values (one class only, no label, constant targets) are NaN, and their influence is zero.
 """
@@ -118,7 +118,7 @@ def _by_kind(tasks: TaskSet) -> list[tuple[Kind, NDArray[np.intp], NDArray[np.in
     for kind in ("binary", "regression"):
         columns = np.array([t for t, task in enumerate(tasks) if task.kind == kind], np.intp)
         if len(columns):
-            parts.append((kind, columns, starts[columns]))  # type: ignore[arg-type]
+            parts.append((kind, columns, starts[columns]))
     for t, task in enumerate(tasks):
         if task.kind == "multiclass":
             parts.append(("multiclass", np.array([t], np.intp), np.arange(starts[t], starts[t + 1])))

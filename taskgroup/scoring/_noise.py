@@ -11,7 +11,9 @@ __all__ = ["believed", "noise_variance"]
 
 Floats = NDArray[np.float64]
 
-_PRIOR_SIZE = 10.0  # a task's own variance counts as much as the others' when it has this many samples of its rarer class
+_PRIOR_SIZE = (
+    10.0  # a task's own variance counts as much as the others' when it has this many samples of its rarer class
+)
 
 
 def noise_variance(difference: Measured) -> Floats:
@@ -20,8 +22,8 @@ def noise_variance(difference: Measured) -> Floats:
     - Samples: the sum of squared influences. The few positives of a rare task tell their own spread badly (two of them,
       both ranked first, seem to have none), so it is moderated towards what tasks of the same size have on average, in
       the manner of Smyth (2004, doi 10.2202/1544-6115.1027).
-    - Seeds: the variance between seeds over S, as one ratio to the samples' variance for all tasks, since a task's own two or
-      three seeds say little. With one seed it is zero.
+    - Seeds: the variance between seeds over S, as one ratio to the samples' variance for all tasks, since a task's own
+      two or three seeds say little. With one seed it is zero.
 
     Both hold a share of the interaction of samples and seeds, so the sum errs to the safe side.
     """
@@ -41,22 +43,22 @@ def noise_variance(difference: Measured) -> Floats:
 
 
 def believed(difference: Measured) -> Floats:
-    """Return the empirical-Bayes estimate of each task's true difference, shape (T,); NaN where undefined.
+    """Return the empirical-Bayes estimate of each task's true difference, shape (T,).
 
-    The true differences are taken as normal around their mean with variance tau2, each seen through its own noise. tau2 is
-    the moment estimate max(0, mean((d - mean)^2 - noise)): when the differences spread no wider than their noise, all
-    tasks get the mean, and one method serves them all (Efron & Morris, JASA 1975).
+    The true differences are taken as normal around their mean with variance tau2, each seen through its own noise. tau2
+    is the moment estimate max(0, mean((d - mean)^2 - noise)): when the differences spread no wider than their noise,
+    all tasks get the mean, and one method serves them all (Efron & Morris, JASA 1975). So does a task whose difference
+    is undefined; the mean of none is 0.
     """
     gains, noise = difference.by_task, noise_variance(difference)
     defined = ~np.isnan(noise)
     n_tasks = int(defined.sum())
-    estimate = np.full(len(gains), np.nan)
     if n_tasks == 0:
-        return estimate
+        return np.zeros(len(gains))
     mean = gains[defined].mean()
     spread = ((gains[defined] - mean) ** 2).sum() / max(n_tasks - 1, 1)
     tau2 = max(0.0, spread - noise[defined].mean())
-    total = tau2 + noise[defined]
-    weight = np.divide(tau2, total, out=np.zeros(n_tasks), where=total > 0)
-    estimate[defined] = mean + weight * (gains[defined] - mean)
+    estimate = np.full(len(gains), mean)
+    if tau2 > 0:
+        estimate[defined] += tau2 / (tau2 + noise[defined]) * (gains[defined] - mean)
     return estimate

@@ -17,7 +17,10 @@ __all__ = ["ScoreRow", "read_scores", "write_score_rows"]
 
 @dataclass(frozen=True, slots=True)
 class ScoreRow:
-    """One line of scores.csv; `value` is None where the metric is undefined, `n_positive` where the task is not binary."""
+    """One line of scores.csv.
+
+    `value` is None where the metric is undefined, and `n_positive` where the task is not binary.
+    """
 
     task: str
     method: str
@@ -66,9 +69,15 @@ def read_scores(path: str | os.PathLike[str]) -> list[ScoreRow]:
             task, method, seed, split, metric, value, n, n_positive = line
             rows.append(
                 ScoreRow(
-                    task, method, int(seed) if seed.isdecimal() else seed, split, metric,
-                    float(value) if value else None, int(n), int(n_positive) if n_positive else None,
-                )  # fmt: skip
+                    task,
+                    method,
+                    int(seed) if seed.isdecimal() else seed,
+                    split,
+                    metric,
+                    float(value) if value else None,
+                    int(n),
+                    int(n_positive) if n_positive else None,
+                )
             )
         except ValueError:
             raise ArtifactError(f"{source}: line {lines.line_num} cannot be read: {','.join(line)!r}.") from None
