@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["MLP", "BatchedLinear", "BatchedMLP", "Roles", "shared", "take"]
+__all__ = ["MLP", "BatchedLinear", "BatchedMLP", "Roles", "fuse", "level_widths", "shared", "take"]
 
 Roles = dict[str, tuple[str | None, ...]]
 """Parameter name -> what each axis counts ("task", "output", "unit", ...); None for an axis that is never cut."""
@@ -118,3 +118,14 @@ def take(x: Tensor, index: Sequence[int] | None) -> Tensor:
     if index is None or shared(x):
         return x
     return x.index_select(0, torch.tensor(index, device=x.device))
+
+
+def fuse(weights: Tensor, experts: Tensor) -> Tensor:
+    """Return sums of experts (E, B, D) weighted per sample by (S, B, E), shape (S, B, D)."""
+    return torch.bmm(weights.transpose(0, 1), experts.transpose(0, 1)).transpose(0, 1)
+
+
+def level_widths(in_features: int, levels: Sequence[tuple[int, ...]]) -> list[tuple[int, ...]]:
+    """Return the input size and layer widths of every level: each one reads the last width of the one before."""
+    inputs = [in_features, *(level[-1] for level in levels[:-1])]
+    return [(size, *level) for size, level in zip(inputs, levels, strict=True)]
