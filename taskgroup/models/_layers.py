@@ -1,0 +1,131 @@
+"""Layers that hold the weights of many small networks and run them in one call.
+
+A tensor of features is (U, B, D): U units (tasks, groups or experts), B samples, D features. U = 1 stands for one input
+that every unit reads. Parameters say which of their axes count tasks, units, experts or outputs, so that a model can be
+cut down to some of its tasks (:meth:`taskgroup.models.MultiTaskModel.for_tasks`).
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+__all__ = ["MLP", "BatchedLinear", "BatchedMLP", "Roles", "fuse", "level_widths", "shared", "take"]
+
+Roles = dict[str, tuple[str | None, ...]]
+"""Parameter name -> what each axis counts ("task", "output", "unit", ...); None for an axis that is never cut."""
+
+
+class BatchedLinear(nn.Module):
+    """``n`` linear maps as one weight of shape (n, out, in), initialised as :class:`torch.nn.Linear` is.
+
+    Parameters
+    ----------
+    n : int
+        Number of maps.
+    in_features, out_features : int
+        Sizes of each map.
+    role : str, optional
+        What the first axis counts.
+    out_role : str, optional
+        What the output axis counts.
+
+    Examples
+    --------
+    >>> BatchedLinear(3, 5, 2)(torch.zeros(1, 7, 5)).shape
+    torch.Size([3, 7, 2])
+    """
+
+    def __init__(
+        self, n: int, in_features: int, out_features: int, role: str | None = None, out_role: str | None = None
+    ) -> None:
+        super().__init__()
+        bound = 1.0 / math.sqrt(max(in_features, 1))
+        self.weight = nn.Parameter(torch.empty(n, out_features, in_features).uniform_(-bound, bound))
+        self.bias = nn.Parameter(torch.empty(n, out_features).uniform_(-bound, bound))
+        self.roles: Roles = {"weight": (role, out_role, None), "bias": (role, out_role)}
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return map n of unit n's features: (n, B, in), or (1, B, in) for one shared input, to (n, B, out)."""
+        n, out_features, _ = self.weight.shape
+        if shared(x):
+            flat = F.linear(x.squeeze(0), self.weight.flatten(0, 1), self.bias.flatten())  # (B, n * out)
+            return flat.view(-1, n, out_features).transpose(0, 1)
+        return torch.baddbmm(self.bias.unsqueeze(1), x, self.weight.transpose(1, 2))
+
+
+class BatchedMLP(nn.Module):
+    """``n`` networks Linear - ReLU - Dropout - Linear - ReLU ..., of equal widths, side by side.
+
+    Parameters
+    ----------
+    n : int
+        Number of networks.
+    widths : sequence of int
+        Input size and the width of every layer.
+    dropout : float
+        Probability of zeroing a hidden value, in [0, 1).
+    role : str, optional
+        What the networks stand for.
+    """
+
+    def __init__(self, n: int, widths: Sequence[int], dropout: float = 0.0, role: str | None = None) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(BatchedLinear(n, i, o, role) for i, o in itertools.pairwise(widths))
+        self.dropout = dropout
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the last hidden layer of every network: (n or 1, B, in) to (n, B, out)."""
+        for layer in self.layers:
+            x = F.dropout(torch.relu(layer(x)), self.dropout, self.training)
+        return x
+
+
+class MLP(nn.Sequential):
+    """Linear - ReLU - Dropout layers of the given widths; no width but the input's means the identity.
+
+    Parameters
+    ----------
+    widths : sequence of int
+        Input size and the width of every layer.
+    dropout : float
+        Probability of zeroing a hidden value, in [0, 1).
+    """
+
+    def __init__(self, widths: Sequence[int], dropout: float = 0.0) -> None:
+        layers: list[nn.Module] = []
+        for i, o in itertools.pairwise(widths):
+            layers += [nn.Linear(i, o), nn.ReLU()] + ([nn.Dropout(dropout)] if dropout else [])
+        super().__init__(*layers)
+        self.out_features = widths[-1]
+
+
+def shared(x: Tensor) -> bool:
+    """Whether the features (U, B, D) are one input for every unit."""
+    return x.shape[0] == 1
+
+
+def take(x: Tensor, index: Sequence[int] | None) -> Tensor:
+    """Return the chosen units of features (U, B, D), all of them for None; a shared input stays shared.
+
+    The index is a plain sequence, not a buffer: buffers would be stacked when models are batched with vmap.
+    """
+    if index is None or shared(x):
+        return x
+    return x.index_select(0, torch.tensor(index, device=x.device))
+
+
+def fuse(weights: Tensor, experts: Tensor) -> Tensor:
+    """Return sums of experts (E, B, D) weighted per sample by (S, B, E), shape (S, B, D)."""
+    return torch.bmm(weights.transpose(0, 1), experts.transpose(0, 1)).transpose(0, 1)
+
+
+def level_widths(in_features: int, levels: Sequence[tuple[int, ...]]) -> list[tuple[int, ...]]:
+    """Return the input size and layer widths of every level: each one reads the last width of the one before."""
+    inputs = [in_features, *(level[-1] for level in levels[:-1])]
+    return [(size, *level) for size, level in zip(inputs, levels, strict=True)]
