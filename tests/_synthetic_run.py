@@ -23,8 +23,7 @@ def write_synthetic_run(path, tasks=12, n_samples=300, n_groups=4, upto="retrain
     path, rng = Path(path), np.random.default_rng(seed)
     names = [f"task_{t:02d}" for t in range(tasks)] if isinstance(tasks, int) else tasks
     task_set = TaskSet(names)
-    labels = np.sort(rng.integers(n_groups, size=len(task_set)))
-    labels = rng.permutation(np.maximum(labels, np.arange(len(task_set)) < n_groups))
+    labels = rng.permutation(np.r_[np.arange(n_groups), rng.integers(n_groups, size=len(task_set))][: len(task_set)])
     steps = STEPS[: STEPS.index(upto) + 1]
     _profile(path, task_set, labels, n_samples, rng, steps)
     if "cluster" in steps:
@@ -84,9 +83,10 @@ def _profile(path, tasks, labels, n_samples, rng, steps):
 
 
 def _cluster(path, tasks, labels, rng, soft):
-    same = labels[:, None] == labels
-    similarity = np.where(same, 0.45, 0.03) + 0.05 * rng.random(same.shape)
-    similarity = np.maximum((similarity + similarity.T) / 2, 0)
+    centres = rng.normal(size=(labels.max() + 1, 6))
+    vectors = centres[labels] + 0.5 * rng.normal(size=(len(tasks), 6))
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    similarity = np.maximum(np.abs(vectors @ vectors.T) - 0.2, 0)
     np.fill_diagonal(similarity, 1)
     write_arrays(path / "similarity.safetensors", "similarity", {"similarity": similarity.astype(np.float32)})
     selection = [{"k": k, "stability": 0.9 - 0.06 * abs(k - 4), "eigengap": 0.5 / (1 + abs(k - 4))} for k in range(1, 9)]

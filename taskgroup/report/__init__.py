@@ -9,6 +9,7 @@ from taskgroup.report._graph import plot_task_graph, task_graph
 from taskgroup.report._heatmaps import plot_membership, plot_similarity
 from taskgroup.report._samples import SampleRow, sample_table
 from taskgroup.report._small_multiples import plot_data_maps
+from taskgroup.report._write import write_report
 
 __all__ = [
     "SampleRow",
@@ -21,4 +22,5 @@ __all__ = [
     "plot_task_graph",
     "sample_table",
     "task_graph",
+    "write_report",
 ]

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import networkx as nx
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from taskgroup._validation import check_int, check_matrix
 from taskgroup.grouping import Grouping
@@ -20,6 +19,8 @@ __all__ = ["MAX_NODES", "plot_task_graph", "task_graph"]
 MAX_NODES = 300
 """Most tasks that a report draws as a graph."""
 
+_WIDTH, _HEIGHT = 9.0, 6.4  # inches
+_NODE = 0.24  # inches between the centres of two nodes
 _NAMED = 45  # tasks; with more, nodes show their group's number only
 
 
@@ -64,7 +65,7 @@ def task_graph(similarity: ArrayLike, grouping: Grouping, *, neighbours: int = 3
 def plot_task_graph(graph: nx.Graph, ax: Axes | None = None) -> Axes:
     """Return axes with a graph of :func:`task_graph`: nodes carry their group's number and colour."""
     if ax is None:
-        ax = new_figure(9.0, 6.4).add_subplot()
+        ax = new_figure(_WIDTH, _HEIGHT).add_subplot()
     position = _layout(graph)
     weights = np.array([w for _, _, w in graph.edges(data="weight")])
     strength = weights / weights.max() if len(weights) else weights
@@ -85,12 +86,25 @@ def plot_task_graph(graph: nx.Graph, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def _layout(graph: nx.Graph) -> dict[str, Any]:
+def _layout(graph: nx.Graph) -> dict[str, NDArray[np.float64]]:
     """Return a spring layout that starts from the groups on a circle; the same graph gives the same layout."""
     n_groups = 1 + max(g for _, g in graph.nodes(data="group"))
-    jitter = np.random.default_rng(0).normal(0, 0.08, (len(graph), 2))
-    start = {}
-    for (name, group), shift in zip(graph.nodes(data="group"), jitter, strict=True):
-        angle = 2 * math.pi * group / n_groups
-        start[name] = np.array([math.cos(angle), math.sin(angle)]) + shift
-    return dict(nx.spring_layout(graph, pos=start, k=1.6 / math.sqrt(len(graph)), iterations=80, seed=0))
+    jitter = np.random.default_rng(0).normal(0, 0.1, (len(graph), 2))
+    angles = [2 * math.pi * g / n_groups for _, g in graph.nodes(data="group")]
+    start = np.column_stack([np.cos(angles), np.sin(angles)]) + jitter
+    springs = nx.spring_layout(
+        graph, pos=dict(zip(graph, start, strict=True)), k=1.2 / math.sqrt(len(graph)), iterations=60, seed=0
+    )
+    return dict(zip(graph, _spread(np.array([springs[name] for name in graph])), strict=True))
+
+
+def _spread(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the points (n, 2), scaled to the figure's shape, with those nearer than a node's width pushed apart."""
+    points = points - points.mean(0)
+    points = points / np.maximum(np.abs(points).max(0), 1e-9) * (_WIDTH / 2, _HEIGHT / 2)
+    for _ in range(80):
+        gaps = points[:, None] - points  # (n, n, 2)
+        distance = np.maximum(np.hypot(gaps[..., 0], gaps[..., 1]), 1e-9)
+        lack = np.clip(_NODE - distance, 0.0, None) / distance
+        points = points + 0.25 * np.einsum("ij,ijk->ik", lack, gaps)
+    return points

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 from numpy.typing import ArrayLike, NDArray
 
 from taskgroup._validation import check_matrix
 from taskgroup.grouping import Grouping
-from taskgroup.report._style import INK, MUTED, SIMILARITY, clean_axes, group_color, new_figure, shorten
+from taskgroup.report._style import FAINT, INK, MUTED, SIMILARITY, clean_axes, group_color, new_figure, shorten
 
 __all__ = ["group_order", "plot_membership", "plot_similarity"]
 
@@ -64,17 +65,21 @@ def plot_similarity(similarity: ArrayLike, grouping: Grouping, ax: Axes | None =
 
 
 def plot_membership(grouping: Grouping, ax: Axes | None = None) -> Axes:
-    """Return axes with the membership of every task (columns, by group) in every group (rows), in [0, 1]."""
+    """Return axes with the membership of every task (columns, by group) in every group (rows).
+
+    A cell's opacity is the membership in [0, 1]; of a hard grouping every column holds one full cell.
+    """
     n_tasks, n_groups = grouping.membership.shape
     named = n_tasks <= _NAMED_COLUMNS
     if ax is None:
         width = min(11.0, max(4.5, 1.6 + 0.16 * n_tasks))
         ax = new_figure(width, 0.55 + 0.19 * n_groups + (1.0 if named else 0.2)).add_subplot()
     order = group_order(grouping)
-    image = ax.imshow(
-        grouping.membership[order].T, cmap=SIMILARITY, vmin=0, vmax=1, aspect="auto", interpolation="nearest"
-    )
-    _color_bar(ax, image, "membership")
+    cells = np.empty((n_groups, n_tasks, 4))
+    cells[..., :3] = np.array([to_rgb(group_color(g)) for g in range(n_groups)])[:, None]
+    cells[..., 3] = grouping.membership[order].T
+    ax.imshow(cells, aspect="auto", interpolation="nearest")
+    ax.hlines(np.arange(n_groups + 1) - 0.5, -0.5, n_tasks - 0.5, colors=FAINT, linewidths=0.6)
     clean_axes(ax, frame=False)
     ax.set_yticks(np.arange(n_groups), [f"group {g}" for g in range(n_groups)])
     for group, text in enumerate(ax.get_yticklabels()):

@@ -21,16 +21,17 @@ __all__ = [
 ]  # fmt: skip
 
 INK, MUTED, FAINT, SURFACE = "#1f2937", "#5b6674", "#d3d9e0", "#ffffff"
-ACCENT, LOSS = "#1f77b4", "#d1600a"
+_GROUPS = ("#1f77b4", "#c2570c", "#0f7f5c", "#a64d9a", "#8f6b00", "#4f5fc4", "#b0413e", "#5c6775")
+ACCENT, LOSS = _GROUPS[:2]
 """What gains or is recommended, and what loses."""
 
-CORRECTNESS = LinearSegmentedColormap.from_list("correctness", [LOSS, "#9a8fa0", ACCENT])
+CORRECTNESS = LinearSegmentedColormap.from_list("correctness", [LOSS, "#968f9e", ACCENT])
 """Share of epochs with the right prediction: orange 0, grey one half, blue 1."""
 
 SIMILARITY = LinearSegmentedColormap.from_list("similarity", ["#f3f6f9", "#9cc3dd", "#2f7fb5", "#0b3c66", "#04182c"])
 
-_GROUPS = ("#1f77b4", "#d1600a", "#128a65", "#a64d9a", "#9a7400", "#4f5fc4", "#b0413e", "#5b6674")
 _THEME = {INK: "var(--ink)", MUTED: "var(--muted)", FAINT: "var(--line)", SURFACE: "var(--surface)"}
+_THEME |= {color: f"var(--g{number})" for number, color in enumerate(_GROUPS)}
 _SETTINGS = {"font.sans-serif": ["DejaVu Sans"], "svg.fonttype": "none", "savefig.dpi": 160}
 
 
@@ -81,8 +82,8 @@ def standalone_svg(figure: Figure, name: str) -> str:
 def inline_svg(svg: str, name: str) -> str:
     """Return the ``<svg>`` element of :func:`standalone_svg`, to stand inside a page.
 
-    Ids get the figure's name as a prefix, so that several figures share a page; the four neutral colours become the
-    page's variables --ink, --muted, --line and --surface, and the font its --font.
+    Ids get the figure's name as a prefix, so that several figures share a page; the neutral colours become the
+    page's variables --ink, --muted, --line and --surface, the group colours --g0 to --g7, and the font --font.
     """
     body = svg[svg.index("<svg") :]
     body = re.sub(r"<metadata>.*?</metadata>\s*", "", body, flags=re.DOTALL)
