@@ -1,0 +1,90 @@
+"""The base engine: any models, one after the other in every step, and one fused Adam over all their parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from taskgroup.training._data import Part, TrainingData
+from taskgroup.training._losses import sample_losses, task_means
+from taskgroup.training._settings import FitSettings
+from taskgroup.training._state import Job, Observer
+from taskgroup.training._stream import batches, step_seed
+
+__all__ = ["fit_loop"]
+
+_VALID_ROWS = 4096  # validation rows per pass, which bounds memory
+
+
+def fit_loop(jobs: Sequence[Job], data: TrainingData, settings: FitSettings, observer: Observer | None = None) -> None:
+    """Fit the jobs' models in place and leave each with its best weights, in evaluation mode.
+
+    A model that has finished makes no more gradients, and Adam skips parameters without one.
+    """
+    if not jobs:
+        return
+    optimiser = torch.optim.Adam(
+        [parameter for job in jobs for parameter in job.model.parameters() if parameter.requires_grad],
+        lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True,
+    )  # fmt: skip
+    best = [_snapshot(job) for job in jobs]
+    for job in jobs:
+        job.record(_valid_loss(job, data.valid), settings.patience)
+    for epoch in range(1, settings.epochs + 1):
+        active = [job for job in jobs if not job.finished]
+        if not active:
+            break
+        _epoch(active, data, settings, epoch, optimiser, observer)
+        for job in active:
+            if job.record(_valid_loss(job, data.valid), settings.patience):
+                best[jobs.index(job)] = _snapshot(job)
+        if observer is not None:
+            observer.on_epoch_end(epoch)
+    for job, state in zip(jobs, best, strict=True):
+        job.model.load_state_dict(state)
+        job.model.eval()
+        job.finished = True
+
+
+def _epoch(
+    jobs: Sequence[Job],
+    data: TrainingData,
+    settings: FitSettings,
+    epoch: int,
+    optimiser: torch.optim.Optimizer,
+    observer: Observer | None,
+) -> None:
+    for job in jobs:
+        job.model.train()
+    seeds = list(dict.fromkeys(job.seed for job in jobs))
+    orders = {seed: batches(seed, epoch, len(data.train.x), settings.batch_size) for seed in seeds}
+    for step in range(-(-len(data.train.x) // settings.batch_size)):
+        rows = {seed: next(orders[seed]) for seed in seeds}
+        inputs = {seed: Part(*(tensor[rows[seed]] for tensor in data.train)) for seed in seeds}
+        for job in jobs:
+            torch.manual_seed(step_seed(job.seed, epoch, step))
+            outputs = job.model.logits(inputs[job.seed].x)
+            if observer is not None:
+                observer.on_batch(job.index, rows[job.seed], outputs.detach())
+            _task_losses(job, outputs, inputs[job.seed]).dot(job.weights).backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
+
+
+def _task_losses(job: Job, outputs: Tensor, part: Part) -> Tensor:
+    """Return the mean loss of each of the model's tasks over the labelled samples of a batch, shape (K,)."""
+    y, seen = part.y[:, job.columns], part.seen[:, job.columns]
+    return task_means(sample_losses(job.model.tasks, outputs, y), seen)
+
+
+@torch.no_grad()
+def _valid_loss(job: Job, part: Part) -> float:
+    job.model.eval()
+    outputs = torch.cat([job.model.logits(x) for x in part.x.split(_VALID_ROWS)])
+    return float(_task_losses(job, outputs, part).dot(job.weights))
+
+
+def _snapshot(job: Job) -> dict[str, Tensor]:
+    return {name: value.clone() for name, value in job.model.state_dict().items()}

@@ -1,0 +1,212 @@
+"""The fast engine: shared-bottom networks of equal hidden widths as one network of batched matrices.
+
+M networks that read the same batch need one product for all first layers, (M h, d) x (d, B), and one batched product
+for every further layer, (M, h', h) x (M, h, B). Activations are (M, width, B), so that no product needs a transposed
+copy. Heads of unequal groups are padded with rows of loss weight zero. A network that stops early leaves the stack.
+
+Measured on one core of an AMD EPYC (2 MiB of L2 for two cores), 100 networks 64-128-64-1, CPU time of a step against
+a loop of networks with an Adam each (in brackets: the loop engine): batch 128, 3.3x (1.6x); batch 1,024, 1.3x (1.2x).
+The number of networks in a stack matters more than the batch: activations must stay in the cache, or the stack is slower
+than the loop (100 networks at batch 1,024: .7x). So a stack holds as many networks as fit in `_CACHE` bytes, between
+`_FEWEST` and `_MOST`, and single networks, convolutions and towers go to the loop.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from taskgroup.models import MultiTaskModel, SharedBottom
+from taskgroup.training._data import Part, TrainingData
+from taskgroup.training._losses import column_losses
+from taskgroup.training._settings import FitSettings
+from taskgroup.training._state import Job
+from taskgroup.training._stream import batches, step_seed
+
+__all__ = ["fit_stack", "stackable", "stacks"]
+
+_CACHE = 1_600_000  # bytes of activations of one step
+_FEWEST, _MOST = 4, 32
+_VALID_ROWS = 1024  # validation rows per pass, which bounds memory
+
+
+def stackable(job: Job) -> bool:
+    """Whether the model is a plain shared bottom whose tasks have one output each."""
+    model = job.model
+    return (
+        type(model) is SharedBottom
+        and model.encoder is None
+        and model.heads.tower is None
+        and bool(_trunk(model))
+        and all(task.n_outputs == 1 for task in model.tasks)
+    )
+
+
+def stacks(jobs: Sequence[Job], data: TrainingData, settings: FitSettings) -> list[list[Job]]:
+    """Return the jobs to stack, in chunks of at least two that fit in the cache."""
+    alike: dict[object, list[Job]] = {}
+    for job in filter(stackable, jobs):
+        widths = tuple(layer.out_features for layer in _trunk(job.model))
+        alike.setdefault((job.seed, widths, _dropout(job.model)), []).append(job)
+    chunks: list[list[Job]] = []
+    batch = min(settings.batch_size, len(data.train.x))
+    for (_, widths, _), members in alike.items():
+        members.sort(key=lambda job: (len(job.columns), job.index))
+        size = _CACHE // (4 * batch * (sum(widths) + len(members[len(members) // 2].columns)))
+        chunks += _even_chunks(members, min(max(size, _FEWEST), _MOST))
+    return [chunk for chunk in chunks if len(chunk) > 1]
+
+
+def fit_stack(jobs: Sequence[Job], data: TrainingData, settings: FitSettings) -> None:
+    """Fit models of equal widths and seed in place; leave each with its best weights, in evaluation mode."""
+    stack = _Stack(jobs, data, settings)
+    stack.judge()
+    for epoch in range(1, settings.epochs + 1):
+        stack.shrink()
+        if not stack.jobs:
+            break
+        stack.train(epoch)
+        stack.judge()
+    for job in jobs:
+        job.model.eval()
+        job.finished = True
+
+
+class _Stack:
+    """The networks still in training: their weights, Adam's moments, their targets."""
+
+    def __init__(self, jobs: Sequence[Job], data: TrainingData, settings: FitSettings) -> None:
+        self.jobs, self.data, self.settings = list(jobs), data, settings
+        self.seed, self.dropout = jobs[0].seed, _dropout(jobs[0].model)
+        self.parameters = [p.requires_grad_() for p in _stacked([job.model for job in jobs])]
+        self.optimiser = self._adam(self.parameters)
+        self._point_at_targets()
+
+    def train(self, epoch: int) -> None:
+        """Train one epoch."""
+        train = self.data.train
+        for step, rows in enumerate(batches(self.seed, epoch, len(train.x), self.settings.batch_size)):
+            part = Part(*(tensor[rows] for tensor in train))
+            torch.manual_seed(step_seed(self.seed, epoch, step))
+            losses, seen = self._losses(part, dropout=self.dropout)
+            scale = self.weights.unsqueeze(-1) / seen.sum(-1, keepdim=True).clamp_min(1.0)
+            (losses * (seen * scale)).sum().backward()  # type: ignore[no-untyped-call]
+            self.optimiser.step()
+            self.optimiser.zero_grad(set_to_none=True)
+
+    @torch.no_grad()
+    def judge(self) -> None:
+        """Take the validation losses, copy improved weights into the models."""
+        total, count = torch.zeros_like(self.weights), torch.zeros_like(self.weights)
+        for part in _row_chunks(self.data.valid):
+            losses, seen = self._losses(part, dropout=0.0)
+            total += (losses * seen).sum(-1)
+            count += seen.sum(-1)
+        means = (self.weights * total / count.clamp_min(1.0)).sum(-1)
+        for m, (job, loss) in enumerate(zip(self.jobs, means.tolist(), strict=True)):
+            if job.record(loss, self.settings.patience):
+                self._copy_out(m, job.model)
+
+    def shrink(self) -> None:
+        """Take finished networks out."""
+        kept = [m for m, job in enumerate(self.jobs) if not job.finished]
+        if len(kept) == len(self.jobs):
+            return
+        self.jobs = [self.jobs[m] for m in kept]
+        if not kept:
+            return
+        index = torch.tensor(kept)
+        states = [self.optimiser.state[p] for p in self.parameters]
+        self.parameters = [p.detach()[index].requires_grad_() for p in self.parameters]
+        self.optimiser = self._adam(self.parameters)
+        for parameter, state in zip(self.parameters, states, strict=True):
+            self.optimiser.state[parameter] = {
+                name: value if value.ndim == 0 else value[index] for name, value in state.items()
+            }
+        self._point_at_targets()
+
+    def _adam(self, parameters: list[Tensor]) -> torch.optim.Adam:
+        options = self.settings
+        return torch.optim.Adam(parameters, lr=options.learning_rate, weight_decay=options.weight_decay, fused=True)
+
+    def _point_at_targets(self) -> None:
+        """Set the columns (M, K) of the networks' tasks and their loss weights, 0 for padding."""
+        widest = self.parameters[-1].shape[1]
+        pad = [widest - len(job.columns) for job in self.jobs]
+        self.columns = torch.stack([F.pad(job.columns, (0, n)) for job, n in zip(self.jobs, pad, strict=True)])
+        self.weights = torch.stack([F.pad(job.weights, (0, n)) for job, n in zip(self.jobs, pad, strict=True)])
+        kinds = torch.tensor([task.kind == "regression" for task in self.data.tasks])
+        self.regression = kinds[self.columns].unsqueeze(-1)
+
+    def _losses(self, part: Part, dropout: float) -> tuple[Tensor, Tensor]:
+        """Return the losses (M, K, B) of the networks' tasks and where there are labels."""
+        y, seen = part.y.T[self.columns], part.seen.T[self.columns]
+        return column_losses(self._forward(part.x, dropout), y, self.regression), seen
+
+    def _forward(self, x: Tensor, dropout: float) -> Tensor:
+        """Return outputs (M, K, B) of inputs (B, d). The dropout masks of a layer are the same for every network."""
+        layers = list(zip(self.parameters[::2], self.parameters[1::2], strict=True))
+        hidden: Tensor | None = None
+        for weight, bias in layers[:-1]:
+            hidden = torch.relu(_apply(weight, bias, x, hidden))
+            if dropout:
+                kept = F.dropout(torch.ones(1, x.shape[0], hidden.shape[1]), dropout)
+                hidden = hidden * kept.transpose(1, 2)
+        return _apply(*layers[-1], x, hidden)
+
+    def _copy_out(self, m: int, model: MultiTaskModel) -> None:
+        n_tasks = len(model.tasks)
+        trunk, heads = self.parameters[:-2], self.parameters[-2:]
+        for target, source in zip(_own(model), trunk, strict=False):
+            target.copy_(source[m].view_as(target))
+        model.heads.weight.copy_(heads[0][m, :n_tasks])
+        model.heads.bias.copy_(heads[1][m, :n_tasks, 0])
+
+
+def _apply(weight: Tensor, bias: Tensor, x: Tensor, hidden: Tensor | None) -> Tensor:
+    """Return (M, out, B): of the batch (B, d) that all networks read, or of their hidden values (M, in, B)."""
+    if hidden is not None:
+        return torch.baddbmm(bias, weight, hidden)
+    n, out, _ = weight.shape
+    return (weight.flatten(0, 1) @ x.T).view(n, out, len(x)) + bias
+
+
+def _stacked(models: Sequence[MultiTaskModel]) -> list[Tensor]:
+    """Return weights (M, out, in) and biases (M, out, 1) of every layer; heads are padded to the most tasks."""
+    stacked = []
+    for group in zip(*(_own(model) for model in models), strict=True):
+        rows = max(len(p) for p in group)
+        flat = [p.detach().unsqueeze(-1) if p.ndim == 1 else p.detach() for p in group]
+        stacked.append(torch.stack([F.pad(p, (0, 0, 0, rows - len(p))) for p in flat]))
+    return stacked
+
+
+def _own(model: MultiTaskModel) -> list[Tensor]:
+    """Return weight and bias of every layer of a shared bottom, heads last."""
+    trunk = [tensor for layer in _trunk(model) for tensor in (layer.weight, layer.bias)]
+    return [*trunk, model.heads.weight, model.heads.bias]
+
+
+def _trunk(model: MultiTaskModel) -> list[nn.Linear]:
+    return [layer for layer in model.trunk if isinstance(layer, nn.Linear)]  # type: ignore[union-attr]
+
+
+def _dropout(model: MultiTaskModel) -> float:
+    return float(model.options["dropout"])
+
+
+def _row_chunks(part: Part) -> Iterator[Part]:
+    for start in range(0, len(part.x), _VALID_ROWS):
+        yield Part(*(tensor[start : start + _VALID_ROWS] for tensor in part))
+
+
+def _even_chunks(jobs: Sequence[Job], size: int) -> Iterator[list[Job]]:
+    """Yield chunks of at most `size` jobs whose lengths differ by one at most."""
+    n_chunks = -(-len(jobs) // size)
+    bounds = [len(jobs) * c // n_chunks for c in range(n_chunks + 1)]
+    for start, stop in itertools.pairwise(bounds):
+        yield list(jobs[start:stop])

@@ -1,0 +1,72 @@
+"""What the engines know of a model while it is being fitted."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from taskgroup.models import MultiTaskModel
+
+__all__ = ["Job", "Observer"]
+
+
+class Observer(Protocol):
+    """Somebody who watches a training, such as the recorder of Data Maps."""
+
+    def on_batch(self, model: int, rows: Tensor, outputs: Tensor) -> None:
+        """Hear of the training-mode packed outputs (B, n_outputs) of some rows, before the step they lead to."""
+
+    def on_epoch_end(self, epoch: int) -> None:
+        """Hear that an epoch, counted from 1, is over."""
+
+
+@dataclass(eq=False)
+class Job:
+    """One model to fit: its tasks as columns of the table, their loss weights, its progress.
+
+    Parameters
+    ----------
+    index : int
+        Position among the models of the call.
+    model : MultiTaskModel
+        Trained in place.
+    columns : Tensor of shape (K,)
+        The model's tasks among those of the table.
+    weights : Tensor of shape (K,)
+        Loss weights, summing to 1.
+    seed : int
+        Of batch order and dropout.
+    """
+
+    index: int
+    model: MultiTaskModel
+    columns: Tensor
+    weights: Tensor
+    seed: int
+    valid_loss: list[float] = field(default_factory=list)
+    best_epoch: int = 0
+    finished: bool = False
+    seconds: float = 0.0
+
+    def record(self, loss: float, patience: int | None) -> bool:
+        """Note the validation loss of an epoch and return whether it is the best so far."""
+        best = self.valid_loss[self.best_epoch] if self.valid_loss else math.inf
+        self.valid_loss.append(loss)
+        if loss < best:
+            self.best_epoch = self.epoch
+            return True
+        self.finished = patience is not None and self.epoch - self.best_epoch >= patience
+        return False
+
+    @property
+    def epoch(self) -> int:
+        """Number of epochs trained."""
+        return len(self.valid_loss) - 1
+
+    def weighted(self, task_losses: Tensor) -> float:
+        """Return the weighted mean of the losses (K,) of the model's tasks."""
+        return float(torch.dot(task_losses, self.weights))
