@@ -64,9 +64,7 @@ def _of_the_scores(run: Run) -> Iterator[str]:
             f"{plural(len(few), 'task')} with fewer than {_POSITIVES} positive test samples: their AUC is mostly luck "
             f"({_some(few)})."
         )
-    undefined = sorted(
-        {task for (task, _, _, split), value in run.values.items() if split == "test" and np.isnan(value)}
-    )
+    undefined = sorted({task for (task, _, _, split), value in run.values.items() if split == "test" and np.isnan(value)})
     if undefined:
         yield f"{plural(len(undefined), 'task')} without a defined test score, left out of every mean ({_some(undefined)})."
     if run.plan is not None:

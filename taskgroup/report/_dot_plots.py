@@ -112,9 +112,7 @@ def plot_gains(
         ax.scatter(shown, other, s=18, facecolors="none", edgecolors=MUTED, linewidths=0.9, label=name, zorder=2)
     means = np.array([first[task].mean() for task in tasks])
     colors = [ACCENT if mean >= 0 else LOSS for mean in means]
-    ax.vlines(
-        x, [first[t].min() for t in tasks], [first[t].max() for t in tasks], colors=colors, linewidths=1.2, alpha=0.6
-    )
+    ax.vlines(x, [first[t].min() for t in tasks], [first[t].max() for t in tasks], colors=colors, linewidths=1.2, alpha=0.6)
     ax.scatter(x, means, s=20, c=colors, label=series[0], zorder=3)
     ax.axhline(0.0, color=INK, linewidth=0.9, zorder=1)
     ax.set(ylabel=f"gain in test {unit} over {baseline}", xlim=(-0.8, len(tasks) - 0.2))

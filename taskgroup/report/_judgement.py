@@ -64,9 +64,7 @@ def verdict(run: Run) -> Section:
     if run.grouping is not None:
         stability = run.grouping.stability
         note = "" if stability is None else f"stability {stability:.2f}"
-        tiles.append(
-            {"value": str(run.grouping.n_groups), "label": f"groups of {plural(len(rows), 'task')}", "note": note}
-        )
+        tiles.append({"value": str(run.grouping.n_groups), "label": f"groups of {plural(len(rows), 'task')}", "note": note})
     return {
         "badge": _DECISIONS.get(decision, decision.replace("-", " ").capitalize()),
         "tone": "unsure" if decision == "not-enough-evidence" else "sure",
@@ -99,20 +97,15 @@ def plan(run: Run) -> Section:
         return {"missing": run.missing("The plan", "retrain")}
     kinds = {task.name: task for task in run.task_set or ()}
     metric = (run.scores or {}).get("main_metric", {})
-    groups = (
-        {} if run.grouping is None else dict(zip(run.grouping.tasks.names, run.grouping.labels.tolist(), strict=True))
-    )
+    groups = {} if run.grouping is None else dict(zip(run.grouping.tasks.names, run.grouping.labels.tolist(), strict=True))
     rows = []
     for name, entry in run.plan["tasks"].items():
         test, stl = entry.get("test"), entry.get("stl_test")
         rows.append(
             {
-                "task": name,
-                "group": groups.get(name),
-                "kind": kinds[name].kind if name in kinds else "",
+                "task": name, "group": groups.get(name), "kind": kinds[name].kind if name in kinds else "",
                 "metric": METRIC_LABELS.get(metric.get(name, ""), metric.get(name, "")),
-                "gain": None if test is None or stl is None else test - stl,
-                **entry,
+                "gain": None if test is None or stl is None else test - stl, **entry,
             }  # fmt: skip
         )
     sizes = [abs(row["gain"]) for row in rows if row["gain"] is not None]
@@ -139,9 +132,7 @@ def scorecard(run: Run, figures: Figures) -> Section:
     rated = [row for row in summary if row["mean"] is not None]
     if rated:
         best = max(rated, key=lambda row: row["mean"])
-        section["takeaway"] = (
-            f"Best mean {section['unit']}: {best['method']}, {best['mean']:.3f} {interval(best['ci95'])}."
-        )
+        section["takeaway"] = f"Best mean {section['unit']}: {best['method']}, {best['mean']:.3f} {interval(best['ci95'])}."
         listed = ", ".join(f"{row['method']} {number(row['mean'])}" for row in rated)
         axes = plot_scorecard(summary, unit=section["unit"])
         section["figure"] = figures.add("scorecard", axes.figure, f"Mean test {section['unit']} by method: {listed}.")
@@ -188,9 +179,7 @@ def gains(run: Run, figures: Figures) -> Section:
     means = {task: float(np.mean(values)) for task, values in series[first].items()}
     won = sum(value > 0 for value in means.values())
     middle = float(np.median(list(means.values())))
-    section: Section = {
-        "takeaway": f"{won} of {plural(len(means), 'task')} gain with {first}; median {signed(middle)}."
-    }
+    section: Section = {"takeaway": f"{won} of {plural(len(means), 'task')} gain with {first}; median {signed(middle)}."}
     section["figures"] = []
     metric_of = run.scores["main_metric"]
     for metric in sorted({metric_of[task] for task in means}):

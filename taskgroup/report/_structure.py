@@ -37,10 +37,7 @@ def groups(run: Run, figures: Figures) -> Section:
         gained = [float(np.mean(gain[name])) for name in names if name in gain]
         cards.append(
             {
-                "number": g,
-                "names": names,
-                "inside": inside[g],
-                "outside": outside[g],
+                "number": g, "names": names, "inside": inside[g], "outside": outside[g],
                 "gain": float(np.mean(gained)) if gained else None,
             }  # fmt: skip
         )
@@ -127,9 +124,7 @@ def data_maps(run: Run, figures: Figures) -> Section:
     names = list(run.maps.tasks.names)
     if run.grouping is not None:
         names = [run.grouping.tasks.names[t] for t in group_order(run.grouping)]
-    shown = [
-        names[i] for i in np.unique(np.linspace(0, len(names) - 1, min(len(names), MAX_PANELS)).round().astype(int))
-    ]
+    shown = [names[i] for i in np.unique(np.linspace(0, len(names) - 1, min(len(names), MAX_PANELS)).round().astype(int))]
     figure = plot_data_maps(run.maps, shown, grouping=run.grouping)
     rows = _hard_samples(run.maps)
     alt = f"Data maps of {plural(len(shown), 'task')}: variability to the right, confidence upwards."

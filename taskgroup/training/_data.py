@@ -76,7 +76,9 @@ class TrainingData:
         bias = _output_bias(targets, table.tasks)
         of_task = first_outputs(table.tasks)
         mean, deviation = scale.mean[of_task], scale.scale[of_task]
-        parts = {split: _part(table.inputs(split), (table.targets(split) - mean) / deviation) for split in SPLITS}
+        parts = {
+            split: _part(table.inputs(split), (table.targets(split) - mean) / deviation) for split in SPLITS
+        }
         return cls(table.tasks, table.schema, parts["train"], parts["valid"], parts["test"], scale, bias)
 
     def select(self, names: Sequence[str]) -> TrainingData:

@@ -106,7 +106,7 @@ def fit_many(
         odd = next((job.model for job in jobs if not stackable(job)), models[0])
         raise InvalidInputError(
             '`engine="stack"` needs SharedBottom models without encoder or towers, tasks of one output, and no '
-            f'observer; got {type(odd).__name__}. Use engine="auto".'
+            f"observer; got {type(odd).__name__}. Use engine=\"auto\"."
         )
     with torch.random.fork_rng(devices=[]):
         for stack in to_stack:
