@@ -32,7 +32,7 @@ def test_codes_keep_probabilities_to_half_a_step(p):
 def test_statistics_are_the_formulas_over_the_epochs_that_were_seen(history):
     p = decode_probability(encode_probability(history))
     correct = p > 0.5
-    maps = _maps(history, correct=correct)
+    maps = _maps(history)
     for i in range(5):
         for t in range(3):
             seen = ~np.isnan(p[:, i, t])
