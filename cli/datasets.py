@@ -22,7 +22,7 @@ FORMATS = {
 @common
 def datasets(**given: Any) -> None:
     """List the bundled tables and the file formats that can be read."""
-    from taskgroup.data import BUNDLED
+    from taskgroup.data import ARCHIVES, BUNDLED
 
     from ._output import Output
 
@@ -31,7 +31,9 @@ def datasets(**given: Any) -> None:
     def show() -> None:
         output.table("Bundled tables", ("name", "what"), list(BUNDLED.items()))
         output.line()
+        output.table("Official archives, from a local path", ("file", "what"), list(ARCHIVES.items()))
+        output.line()
         output.table("File formats", ("DATA", "what"), list(FORMATS.items()))
 
-    output.result({"bundled": BUNDLED, "formats": FORMATS}, show)
+    output.result({"bundled": BUNDLED, "archives": ARCHIVES, "formats": FORMATS}, show)
     output.next_step("taskgroup run digits")

@@ -181,6 +181,29 @@ def test_arff_dense_sparse_mulan_and_meka(tmp_path):
     assert load_table(tmp_path / "dense.arff").tasks.names == ("y2",)
 
 
+def test_census_income_is_read_as_it_is_shipped(tmp_path):
+    married, degree = "Married-civilian spouse present", "Masters degree(MA MS MEng MEd MSW MBA)"
+    path = tmp_path / "census-income.test.xz"
+    with lzma.open(path, "wt") as handle:
+        for i in range(40):
+            cells = [f"word {i % 3}"] * 42
+            for number in (0, 5, 16, 17, 18, 24, 30, 39):
+                cells[number] = str(i * number)
+            cells[4] = degree if i % 4 == 0 else "Children"
+            cells[7] = married if i % 2 else "Never married"
+            cells[41] = "50000+." if i % 5 == 0 else "- 50000."
+            handle.write(", ".join(cells) + "\n")
+    table = load_table(path)
+    assert table.tasks.names == ("income_above_50k", "never_married", "bachelor_or_more")
+    assert (table.n_features, len(table.categories)) == (38, 31)
+    assert table.Y.mean(0) == pytest.approx([0.2, 0.5, 0.25])
+    assert np.array_equal(load_inputs(path, table.schema), table.X)
+    with lzma.open(path, "wt") as handle:
+        handle.write("1, 2, 3\n")
+    with pytest.raises(InvalidInputError, match="row 0 has 3 cells; Census-Income has 42"):
+        load_table(path)
+
+
 # Bad input: one clear line each
 
 

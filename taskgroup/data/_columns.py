@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from taskgroup.exceptions import InvalidInputError, MissingDependencyError
 
-__all__ = ["Columns", "column_reader", "named_targets"]
+__all__ = ["Columns", "column_reader", "named_targets", "open_text"]
 
 Columns = dict[str, NDArray[Any]]
 
@@ -50,7 +50,7 @@ def named_targets(path: Path) -> list[str] | None:
             except ElementTree.ParseError as error:
                 raise InvalidInputError(f"{xml}: not valid XML ({error}).") from None
             return [node.attrib["name"] for node in root.iter() if node.tag.endswith("label") and "name" in node.attrib]
-    with _open_text(path) as handle:
+    with open_text(path) as handle:
         relation, names, _ = _arff_header(path, handle)
     count = re.search(r"-C\s+(-?\d+)", relation)
     if not count:
@@ -61,7 +61,7 @@ def named_targets(path: Path) -> list[str] | None:
 
 def read_csv(path: Path) -> Columns:
     """Return the columns of a csv or tsv file with a header row."""
-    with _open_text(path) as handle:
+    with open_text(path) as handle:
         first = handle.readline()
         if not first.strip():
             raise InvalidInputError(f"{path.name}: the file is empty; expected a header row of column names.")
@@ -102,7 +102,7 @@ def read_parquet(path: Path) -> Columns:
 
 def read_arff(path: Path) -> Columns:
     """Return the columns of an arff file, dense or sparse."""
-    with _open_text(path) as handle:
+    with open_text(path) as handle:
         _, names, nominal = _arff_header(path, handle)
         _check_names(path, names)
         lines = [line for line in (raw.strip() for raw in handle) if line and not line.startswith("%")]
@@ -125,7 +125,8 @@ def read_arff(path: Path) -> Columns:
     return {name: _typed(list(cells[:, j])) for j, name in enumerate(names)}
 
 
-def _open_text(path: Path) -> TextIO:
+def open_text(path: Path) -> TextIO:
+    """Return a text file opened for reading, decompressed where its name ends in .gz or .xz."""
     opener = _OPENERS.get(path.suffix.lower(), open)
     handle: TextIO = opener(path, "rt", encoding="utf-8-sig", newline="")
     return handle

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
+from lzma import LZMAError
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from taskgroup._validation import check_finite, check_real, did_you_mean
+from taskgroup.data._archives import archive_reader
 from taskgroup.data._columns import Columns, column_reader, named_targets
 from taskgroup.data._digits import digits_arrays
 from taskgroup.data._schema import InputSchema
@@ -22,6 +24,8 @@ from taskgroup.exceptions import InvalidInputError
 from taskgroup.tasks import Kind, Task, TaskSet
 
 __all__ = ["BUNDLED", "drop_degenerate", "hide_labels", "load_inputs", "load_table"]
+
+T = TypeVar("T")
 
 BUNDLED: dict[str, str] = {
     "digits": "1,797 handwritten digits, top half as input (32 pixels), 100 binary tasks in four families",
@@ -83,10 +87,11 @@ def load_table(
         raise InvalidInputError(f"{source}: no such file, and no bundled table of that name.{hint}")
     if path.suffix.lower() == ".npz":
         return _keep(_read_npz(path, kinds or {}, options), targets, path.name)
-    reader = column_reader(path)
-    if reader is None:
-        raise InvalidInputError(f"{path.name}: unknown kind of file; expected csv, tsv, parquet, npz or arff.")
-    columns = _read(reader, path)
+    archive = archive_reader(path)
+    if archive is not None:
+        columns, names = _read(archive, path)
+        return _from_columns(path, columns, targets or names, ignore, kinds or {}, options)
+    columns = _read(_reader(path), path)
     wanted = targets or named_targets(path) or [glob for glob in _DEFAULT_TARGETS if _match([glob], columns)]
     if not wanted:
         raise InvalidInputError(
@@ -115,10 +120,8 @@ def load_inputs(source: str | os.PathLike[str], schema: InputSchema) -> NDArray[
         if X.shape[1] != schema.n_features:
             raise InvalidInputError(f"{path.name}: the models expect {schema.n_features} features; got {X.shape[1]}.")
     else:
-        reader = column_reader(path)
-        if reader is None:
-            raise InvalidInputError(f"{path.name}: unknown kind of file; expected csv, tsv, parquet, npz or arff.")
-        columns = _read(reader, path)
+        archive = archive_reader(path)
+        columns = _read(_reader(path), path) if archive is None else _read(archive, path)[0]
         for name in schema.feature_names:
             _check_column(path, name, columns)
         parts = [
@@ -158,12 +161,18 @@ def hide_labels(table: TaskTable, share: float, random_state: int = 0) -> TaskTa
     return replace(table, Y=np.where(hidden, np.float32(np.nan), table.Y))
 
 
-def _read(reader: Any, path: Path) -> Columns:
+def _reader(path: Path) -> Callable[[Path], Columns]:
+    reader = column_reader(path)
+    if reader is None:
+        raise InvalidInputError(f"{path.name}: unknown kind of file; expected csv, tsv, parquet, npz or arff.")
+    return reader
+
+
+def _read(reader: Callable[[Path], T], path: Path) -> T:
     try:
-        columns: Columns = reader(path)
-    except (UnicodeDecodeError, EOFError, OSError) as error:
+        return reader(path)
+    except (UnicodeDecodeError, EOFError, OSError, LZMAError) as error:
         raise InvalidInputError(f"{path.name}: cannot be read ({error}).") from None
-    return columns
 
 
 def _open_npz(path: Path) -> dict[str, NDArray[Any]]:
