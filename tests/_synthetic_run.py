@@ -1,4 +1,4 @@
-"""A run directory with every artefact, made from planted groups in a second: what the pipeline writes, without training."""
+"""A run directory with every artefact, made from planted groups in a second, without training."""
 
 import csv
 from pathlib import Path
@@ -8,7 +8,7 @@ import numpy as np
 from taskgroup._artifact import write_arrays, write_json
 from taskgroup.datamaps import DataMaps, encode_probability
 from taskgroup.grouping import Grouping
-from taskgroup.tasks import Task, TaskSet
+from taskgroup.tasks import TaskSet
 
 STEPS = ("profile", "cluster", "retrain")
 METHODS = {  # method: mean gain over stl
@@ -89,7 +89,11 @@ def _cluster(path, tasks, labels, rng, soft):
     similarity = np.maximum(np.abs(vectors @ vectors.T) - 0.2, 0)
     np.fill_diagonal(similarity, 1)
     write_arrays(path / "similarity.safetensors", "similarity", {"similarity": similarity.astype(np.float32)})
-    selection = [{"k": k, "stability": 0.9 - 0.06 * abs(k - 4), "eigengap": 0.5 / (1 + abs(k - 4))} for k in range(1, 9)]
+    best = int(labels.max()) + 1
+    selection = [
+        {"k": k, "stability": 0.9 - 0.06 * abs(k - best), "eigengap": 0.5 / (1 + abs(k - best))}
+        for k in range(max(best - 4, 1), best + 4)
+    ]
     grouping = Grouping.from_labels(tasks, labels, stability=0.9, selection=selection, isolated=[tasks.names[-1]])
     if soft:
         membership = grouping.membership + 0.15 * rng.random(grouping.membership.shape)
@@ -124,7 +128,9 @@ def _retrain(path, tasks, grouping, rng, n_seeds):
                              400, 9 if t == 2 else 60]
                         )  # fmt: skip
                         if task.kind == "binary":
-                            writer.writerow([task.name, method, seed, split, "log_loss", f"{1 - scores[t]:.6f}", 400, 60])
+                            writer.writerow(
+                                [task.name, method, seed, split, "log_loss", f"{1 - scores[t]:.6f}", 400, 60]
+                            )
     mean = {(m, s): np.mean([value[m, i, s] for i in range(n_seeds)], 0) for m in METHODS for s in ("valid", "test")}
     _scores(path, tasks, mean, rng)
     _plan(path, tasks, mean, grouping)
@@ -152,7 +158,9 @@ def _scores(path, tasks, mean, rng):
          "p_holm": None if m == "stl" else 0.01, "vs": None if m == "stl" else "stl"}
         for m in sorted(METHODS, key=lambda m: -centre[m])
     ]  # fmt: skip
-    pairs = [(m, "stl") for m in METHODS if m != "stl"] + [("grouped", m) for m in METHODS if m not in ("stl", "grouped")]
+    pairs = [(m, "stl") for m in METHODS if m != "stl"] + [
+        ("grouped", m) for m in METHODS if m not in ("stl", "grouped")
+    ]
     comparisons = [
         {"method": m, "baseline": b, "difference": centre[m] - centre[b],
          "ci95": [centre[m] - centre[b] - 0.008, centre[m] - centre[b] + 0.008], "p": 0.01, "p_holm": 0.04}

@@ -43,8 +43,8 @@ def _of_the_scores(run: Run) -> Iterator[str]:
     if against_random and not (against_random["difference"] > 0 and (against_random["p_holm"] or 0) < 0.05):
         yield (
             f"{ours} is not shown to be better than random groups of the same sizes "
-            f"({signed(against_random['difference'])}): what gain there is comes from training several models, not from "
-            "knowing which tasks belong together."
+            f"({signed(against_random['difference'])}): what gain there is comes from training several models, "
+            "not from knowing which tasks belong together."
         )
     means = {row["method"]: row["mean"] for row in run.scores["summary"] if row["mean"] is not None}
     if "linear" in means and means["linear"] >= max(means.values()):
@@ -52,8 +52,8 @@ def _of_the_scores(run: Run) -> Iterator[str]:
     replicated = ((run.scores.get("replication") or {}).get(ours or "") or {}).get("correlation")
     if replicated is not None and replicated < _REPLICATES:
         yield (
-            f"Gains per task seen with one half of the seeds hardly come back with the other (correlation {replicated:.2f}): "
-            "trust the mean over tasks, not the ranking of single tasks."
+            "Gains per task seen with one half of the seeds hardly come back with the other half "
+            f"(correlation {replicated:.2f}): trust the mean over tasks, not the ranking of single tasks."
         )
     seeds = {seed for _, method, seed, _ in run.values if method == (ours or "stl")}
     if 0 < len(seeds) < _SEEDS:
@@ -64,11 +64,14 @@ def _of_the_scores(run: Run) -> Iterator[str]:
             f"{plural(len(few), 'task')} with fewer than {_POSITIVES} positive test samples: their AUC is mostly luck "
             f"({_some(few)})."
         )
-    undefined = sorted({task for (task, _, _, split), value in run.values.items() if split == "test" and np.isnan(value)})
+    undefined = sorted(
+        {task for (task, _, _, split), value in run.values.items() if split == "test" and np.isnan(value)}
+    )
     if undefined:
-        yield f"{plural(len(undefined), 'task')} without a defined test score, left out of every mean ({_some(undefined)})."
+        count = plural(len(undefined), "task")
+        yield f"{count} without a defined test score, left out of every mean ({_some(undefined)})."
     if run.plan is not None:
-        yield "The model of each task was chosen on validation data; the test scores beside it took no part in the choice."
+        yield "Each task's model was chosen on validation data; the test scores beside it took no part in the choice."
 
 
 def _of_the_groups(run: Run) -> Iterator[str]:

@@ -1,4 +1,7 @@
-"""The data map of one task, in the form of Dataset Cartography (Swayamdipta et al., 2020, arXiv 2009.10795, figure 1)."""
+"""The data map of one task, in the form of Dataset Cartography.
+
+Swayamdipta et al., EMNLP 2020, arXiv 2009.10795, figure 1.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,11 @@ HEXBIN_ABOVE = 100_000
 
 _MARKERS = ("X", "v", "s", "D", "o")  # correctness from [0, .2) to [.8, 1]
 _RASTERIZE_ABOVE = 3_000  # points in one SVG; more become a picture inside it
-_REGIONS = ((0.03, 0.97, "easy-to-learn", "top"), (0.47, 0.5, "ambiguous", "center"), (0.03, 0.03, "hard-to-learn", "bottom"))  # fmt: skip
+_REGIONS = (
+    (0.03, 0.97, "easy-to-learn", "left", "top"),
+    (0.47, 0.5, "ambiguous", "right", "center"),
+    (0.03, 0.03, "hard-to-learn", "left", "bottom"),
+)
 
 
 def plot_data_map(maps: DataMaps, task: str, ax: Axes | None = None) -> Axes:
@@ -62,8 +69,9 @@ def plot_data_map(maps: DataMaps, task: str, ax: Axes | None = None) -> Axes:
         figure = new_figure(8.4, 5.2)
         grid = figure.add_gridspec(3 if correctness is not None else 2, 2, width_ratios=[2.6, 1])
         ax = figure.add_subplot(grid[:, 0])
-        series = {"confidence": (confidence, 1.0), "variability": (variability, 0.5), "correctness": (correctness, 1.0)}
-        for row, (name, (values, top)) in enumerate((k, v) for k, v in series.items() if v[0] is not None):
+        series = [("confidence", confidence, 1.0), ("variability", variability, 0.5)]
+        series += [] if correctness is None else [("correctness", correctness, 1.0)]
+        for row, (name, values, top) in enumerate(series):
             _histogram(figure.add_subplot(grid[row, 1]), name, values, top)
     if len(confidence) > HEXBIN_ABOVE:
         _hexagons(ax, variability, confidence, correctness)
@@ -118,9 +126,8 @@ def _dress(ax: Axes, task: str, n_samples: int, ddof: int) -> None:
     height = np.linspace(0.0, 1.0, 101)
     if ddof == 0:  # no point can lie to the right of sqrt(mu (1 - mu))
         ax.plot(np.sqrt(height * (1 - height)), height, color=FAINT, linewidth=1, zorder=0)
-    for x, y, region, align in _REGIONS:
+    for x, y, region, side, align in _REGIONS:
         box = {"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 2}
-        side = "right" if region == "ambiguous" else "left"
         ax.text(x, y, region, color=INK, fontsize=9, style="italic", ha=side, va=align, bbox=box)
     ax.set(xlim=(-0.01, 0.51), ylim=(-0.02, 1.02), xlabel="variability", ylabel="confidence")
     clean_axes(ax)

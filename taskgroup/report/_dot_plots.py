@@ -54,15 +54,15 @@ def plot_scorecard(summary: Sequence[Mapping[str, Any]], *, unit: str = "AUC", a
     if not rows:
         raise InvalidInputError(f"`summary` must hold at least one method with a mean; got {len(summary)} without.")
     if ax is None:
-        ax = new_figure(8.0, 0.75 + 0.3 * len(rows)).add_subplot()
+        ax = new_figure(10.6, 0.75 + 0.3 * len(rows)).add_subplot()
     for y, row in enumerate(rows):
         color = ACCENT if is_ours(row["method"]) else MUTED
         low, high = row.get("ci95") or (None, None)
         if low is not None and high is not None:
             ax.hlines(y, low, high, color=color, linewidth=2)
         ax.scatter([row["mean"]], [y], s=42, color=color, zorder=3)
-        text = {"xytext": (0, 5), "textcoords": "offset points", "ha": "center", "fontsize": 7.5, "color": INK}
-        ax.annotate(f"{row['mean']:.3f}", (row["mean"], y), **text)
+        text: dict[str, Any] = {"textcoords": "offset points", "ha": "center", "fontsize": 7.5, "color": INK}
+        ax.annotate(f"{row['mean']:.3f}", (row["mean"], y), xytext=(0, 5), **text)
     ax.axvline(rows[-1]["mean"], color=FAINT, linewidth=1, zorder=0)
     ax.set_yticks(range(len(rows)), [row["method"] for row in rows], parse_math=False)
     ax.set(ylim=(-0.6, len(rows) - 0.3), xlabel=f"mean test {unit} over the tasks, 95 % interval")
@@ -112,7 +112,9 @@ def plot_gains(
         ax.scatter(shown, other, s=18, facecolors="none", edgecolors=MUTED, linewidths=0.9, label=name, zorder=2)
     means = np.array([first[task].mean() for task in tasks])
     colors = [ACCENT if mean >= 0 else LOSS for mean in means]
-    ax.vlines(x, [first[t].min() for t in tasks], [first[t].max() for t in tasks], colors=colors, linewidths=1.2, alpha=0.6)
+    ax.vlines(
+        x, [first[t].min() for t in tasks], [first[t].max() for t in tasks], colors=colors, linewidths=1.2, alpha=0.6
+    )
     ax.scatter(x, means, s=20, c=colors, label=series[0], zorder=3)
     ax.axhline(0.0, color=INK, linewidth=0.9, zorder=1)
     ax.set(ylabel=f"gain in test {unit} over {baseline}", xlim=(-0.8, len(tasks) - 0.2))

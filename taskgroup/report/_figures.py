@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from markupsafe import Markup
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from taskgroup._artifact import write_text
@@ -26,9 +27,13 @@ class Figures:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def add(self, name: str, figure: Figure, alt: str) -> dict[str, Any]:
-        """Write ``figure`` and return what the page's template needs: the inline SVG, its name and its alt text."""
+    def add(self, name: str, drawn: Figure | Axes, alt: str) -> dict[str, Any]:
+        """Write a figure, or that of some axes, and return what the page's template needs.
+
+        That is the inline SVG, the figure's name and its alt text.
+        """
+        figure = drawn if isinstance(drawn, Figure) else cast(Figure, drawn.figure)
         svg = standalone_svg(figure, name)
         write_text(self.folder / f"{name}.svg", svg)
         # matplotlib escapes the text it puts into SVG, so the element is safe as it is.
-        return {"svg": Markup(inline_svg(svg, name)), "name": name, "alt": alt}  # noqa: S704
+        return {"svg": Markup(inline_svg(svg, name)), "name": name, "alt": alt}

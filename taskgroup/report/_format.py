@@ -78,7 +78,7 @@ def plural(count: int, thing: str) -> str:
 
 
 def _absent(value: Any) -> bool:
-    return value is None or (isinstance(value, float) and math.isnan(value))
+    return not isinstance(value, (int, float)) or math.isnan(value)
 
 
 FILTERS = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import networkx as nx
 import numpy as np
@@ -24,7 +25,7 @@ _NODE = 0.24  # inches between the centres of two nodes
 _NAMED = 45  # tasks; with more, nodes show their group's number only
 
 
-def task_graph(similarity: ArrayLike, grouping: Grouping, *, neighbours: int = 3) -> nx.Graph:
+def task_graph(similarity: ArrayLike, grouping: Grouping, *, neighbours: int = 3) -> nx.Graph[str]:
     """Return a graph of the tasks: nodes by name with ``group``, edges with ``weight``, the similarity above zero.
 
     Parameters
@@ -52,7 +53,7 @@ def task_graph(similarity: ArrayLike, grouping: Grouping, *, neighbours: int = 3
     n_tasks, names = grouping.n_tasks, grouping.tasks.names
     matrix = np.array(check_matrix("similarity", similarity, (n_tasks, n_tasks), np.float64))
     np.fill_diagonal(matrix, -np.inf)
-    graph = nx.Graph()
+    graph: nx.Graph[str] = nx.Graph()
     graph.add_nodes_from((name, {"group": int(g)}) for name, g in zip(names, grouping.labels, strict=True))
     nearest = np.argsort(-matrix, axis=1, kind="stable")[:, :neighbours]
     for i in range(n_tasks):
@@ -62,40 +63,41 @@ def task_graph(similarity: ArrayLike, grouping: Grouping, *, neighbours: int = 3
     return graph
 
 
-def plot_task_graph(graph: nx.Graph, ax: Axes | None = None) -> Axes:
+def plot_task_graph(graph: nx.Graph[str], ax: Axes | None = None) -> Axes:
     """Return axes with a graph of :func:`task_graph`: nodes carry their group's number and colour."""
     if ax is None:
         ax = new_figure(_WIDTH, _HEIGHT).add_subplot()
     position = _layout(graph)
-    weights = np.array([w for _, _, w in graph.edges(data="weight")])
+    group_of: dict[str, int] = nx.get_node_attributes(graph, "group")
+    weights = np.array(list(nx.get_edge_attributes(graph, "weight").values()))
     strength = weights / weights.max() if len(weights) else weights
     lines = [(position[a], position[b]) for a, b in graph.edges]
     ax.add_collection(LineCollection(lines, colors=MUTED, linewidths=0.4 + 2.2 * strength, alpha=0.45, zorder=1))
-    points = np.array([position[name] for name in graph])
-    colors = [group_color(g) for _, g in graph.nodes(data="group")]
-    ax.scatter(*points.T, s=150, c=colors, edgecolors=SURFACE, linewidths=1.2, zorder=2)
-    for name, group in graph.nodes(data="group"):
-        x, y = position[name]
-        ax.text(x, y, str(group), color="white", fontsize=7.5, weight="bold", ha="center", va="center", zorder=3)
+    x, y = np.array([position[name] for name in graph]).T
+    ax.scatter(x, y, s=150, c=[group_color(g) for g in group_of.values()], edgecolors=SURFACE, linewidths=1.2, zorder=2)
+    inside: dict[str, Any] = {"color": SURFACE, "fontsize": 7.5, "weight": "bold", "ha": "center", "va": "center"}
+    below: dict[str, Any] = {"textcoords": "offset points", "ha": "center", "va": "top", "fontsize": 7, "color": INK}
+    for name, group in group_of.items():
+        ax.annotate(str(group), position[name], zorder=3, **inside)
         if len(graph) <= _NAMED:
-            offset = {"xytext": (0, -9), "textcoords": "offset points", "ha": "center", "va": "top"}
-            ax.annotate(shorten(name, 18), (x, y), fontsize=7, color=INK, parse_math=False, **offset)
+            ax.annotate(shorten(name, 18), position[name], xytext=(0, -9), parse_math=False, **below)
     ax.margins(0.05)
     ax.set(xticks=[], yticks=[])
     clean_axes(ax, frame=False)
     return ax
 
 
-def _layout(graph: nx.Graph) -> dict[str, NDArray[np.float64]]:
+def _layout(graph: nx.Graph[str]) -> dict[str, tuple[float, float]]:
     """Return a spring layout that starts from the groups on a circle; the same graph gives the same layout."""
-    n_groups = 1 + max(g for _, g in graph.nodes(data="group"))
+    groups = np.array(list(nx.get_node_attributes(graph, "group").values()))
+    angles = 2 * math.pi * groups / (1 + groups.max())
     jitter = np.random.default_rng(0).normal(0, 0.1, (len(graph), 2))
-    angles = [2 * math.pi * g / n_groups for _, g in graph.nodes(data="group")]
     start = np.column_stack([np.cos(angles), np.sin(angles)]) + jitter
     springs = nx.spring_layout(
         graph, pos=dict(zip(graph, start, strict=True)), k=1.2 / math.sqrt(len(graph)), iterations=60, seed=0
     )
-    return dict(zip(graph, _spread(np.array([springs[name] for name in graph])), strict=True))
+    points = _spread(np.array([springs[name] for name in graph]))
+    return {name: (float(x), float(y)) for name, (x, y) in zip(graph, points, strict=True)}
 
 
 def _spread(points: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -36,7 +36,8 @@ def plot_similarity(similarity: ArrayLike, grouping: Grouping, ax: Axes | None =
     """
     matrix = check_matrix("similarity", similarity, (grouping.n_tasks, grouping.n_tasks), np.float64)
     if ax is None:
-        ax = new_figure(7.2, 6.4).add_subplot()
+        side = min(6.6, 2.4 + 0.17 * grouping.n_tasks)
+        ax = new_figure(side + 1.2, side).add_subplot()
     order, labels = group_order(grouping), grouping.labels
     sorted_matrix = matrix[np.ix_(order, order)]
     off = sorted_matrix[~np.eye(len(order), dtype=bool)]
@@ -47,16 +48,16 @@ def plot_similarity(similarity: ArrayLike, grouping: Grouping, ax: Axes | None =
     clean_axes(ax, frame=False)
     sizes = np.bincount(labels, minlength=grouping.n_groups)
     starts = np.cumsum(sizes) - sizes
-    for group in np.flatnonzero(sizes):
+    shown = [int(group) for group in np.flatnonzero(sizes)]
+    for group in shown:
         start, size = float(starts[group]) - 0.5, float(sizes[group])
-        edge = group_color(int(group))
+        edge = group_color(group)
         ax.add_patch(Rectangle((start, start), size, size, fill=False, edgecolor=edge, linewidth=1.8))
     if grouping.n_tasks <= _NAMED:
         names = [shorten(grouping.tasks.names[t], 22) for t in order]
         ax.set_yticks(np.arange(len(order)), names, fontsize=7, parse_math=False)
         ax.set_xticks([])
     else:
-        shown = [int(g) for g in np.flatnonzero(sizes)]
         ax.set_yticks(starts[shown] + sizes[shown] / 2 - 0.5, [f"group {g}" for g in shown])
         ax.set_xticks([])
         for text, group in zip(ax.get_yticklabels(), shown, strict=True):

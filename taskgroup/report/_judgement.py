@@ -58,13 +58,15 @@ def verdict(run: Run) -> Section:
         return _no_verdict(run)
     rows, decision = run.plan.get("tasks", {}), run.plan.get("decision", "")
     tiles = [
-        {"value": signed(entry["mean"]), "label": f"mean test gain of the plan over {name}", "note": interval(entry.get("ci95"))}
+        {"value": signed(entry["mean"]), "label": f"Plan's mean test gain over {name}", "note": interval(entry["ci95"])}
         for name, entry in list(run.plan.get("gains", {}).items())[:3]
     ]  # fmt: skip
     if run.grouping is not None:
         stability = run.grouping.stability
         note = "" if stability is None else f"stability {stability:.2f}"
-        tiles.append({"value": str(run.grouping.n_groups), "label": f"groups of {plural(len(rows), 'task')}", "note": note})
+        tiles.append(
+            {"value": str(run.grouping.n_groups), "label": f"Groups of {plural(len(rows), 'task')}", "note": note}
+        )
     return {
         "badge": _DECISIONS.get(decision, decision.replace("-", " ").capitalize()),
         "tone": "unsure" if decision == "not-enough-evidence" else "sure",
@@ -83,37 +85,40 @@ def _no_verdict(run: Run) -> Section:
         found = plural(run.grouping.n_groups, "group")
         steady = run.grouping.stability
         sentence = f"{known} in {found}" + ("." if steady is None else f", stability {steady:.2f}.")
-    step = "profile" if run.maps is None and run.grouping is None else "cluster" if run.grouping is None else "retrain"
     return {
         "badge": "No verdict yet", "tone": "unsure", "sentence": sentence, "tiles": [],
         "reasons": ["Whether grouping pays is known only after the groups and their controls have been trained."],
-        "missing": run.missing("The verdict", step),
     }  # fmt: skip
 
 
 def plan(run: Run) -> Section:
     """Return the model that serves each task, with its scores beside those of stl and mtl."""
     if run.plan is None:
-        return {"missing": run.missing("The plan", "retrain")}
+        return {"missing": run.missing("plan", "retrain")}
     kinds = {task.name: task for task in run.task_set or ()}
     metric = (run.scores or {}).get("main_metric", {})
-    groups = {} if run.grouping is None else dict(zip(run.grouping.tasks.names, run.grouping.labels.tolist(), strict=True))
+    groups = (
+        {} if run.grouping is None else dict(zip(run.grouping.tasks.names, run.grouping.labels.tolist(), strict=True))
+    )
     rows = []
     for name, entry in run.plan["tasks"].items():
         test, stl = entry.get("test"), entry.get("stl_test")
         rows.append(
             {
-                "task": name, "group": groups.get(name), "kind": kinds[name].kind if name in kinds else "",
+                "task": name,
+                "group": groups.get(name),
+                "kind": kinds[name].kind if name in kinds else "",
                 "metric": METRIC_LABELS.get(metric.get(name, ""), metric.get(name, "")),
-                "gain": None if test is None or stl is None else test - stl, **entry,
-            }  # fmt: skip
+                "gain": None if test is None or stl is None else test - stl,
+                **entry,
+            }
         )
     sizes = [abs(row["gain"]) for row in rows if row["gain"] is not None]
     counts = Counter(row["method"] for row in rows).most_common()
     alone = sum(bool(row.get("leave_alone")) for row in rows)
-    takeaway = "; ".join(f"{plural(count, 'task')} by {method}" for method, count in counts) + "."
+    takeaway = f"{counts[0][1]} of {plural(len(rows), 'task')} are served best by {counts[0][0]}." if counts else ""
     if alone:
-        takeaway += f" {plural(alone, 'task')} best left alone."
+        takeaway += f" Best left alone: {plural(alone, 'task')}."
     return {
         "rows": rows,
         "scale": max(sizes, default=0.0) or 1.0,
@@ -125,24 +130,26 @@ def plan(run: Run) -> Section:
 def scorecard(run: Run, figures: Figures) -> Section:
     """Return every method's mean with its interval, its size and its cost."""
     if run.scores is None:
-        return {"missing": run.missing("The scorecard", "retrain")}
+        return {"missing": run.missing("scorecard", "retrain")}
     methods, summary = run.scores["methods"], run.scores["summary"]
     rows = [{**methods.get(row["method"], {}), **row, "text": describe(row["method"])} for row in summary]
     section: Section = {"rows": rows, "unit": _unit(run), "baseline": run.scores.get("baseline", "stl")}
     rated = [row for row in summary if row["mean"] is not None]
     if rated:
         best = max(rated, key=lambda row: row["mean"])
-        section["takeaway"] = f"Best mean {section['unit']}: {best['method']}, {best['mean']:.3f} {interval(best['ci95'])}."
+        section["takeaway"] = (
+            f"Best mean {section['unit']}: {best['method']}, {best['mean']:.3f} {interval(best['ci95'])}."
+        )
         listed = ", ".join(f"{row['method']} {number(row['mean'])}" for row in rated)
         axes = plot_scorecard(summary, unit=section["unit"])
-        section["figure"] = figures.add("scorecard", axes.figure, f"Mean test {section['unit']} by method: {listed}.")
+        section["figure"] = figures.add("scorecard", axes, f"Mean test {section['unit']} by method: {listed}.")
     return section
 
 
 def comparisons(run: Run) -> Section:
     """Return the tested differences, each with what it says."""
     if run.scores is None:
-        return {"missing": run.missing("The comparisons", "retrain")}
+        return {"missing": run.missing("comparisons", "retrain")}
     rows = [{**row, "reading": _reading(row)} for row in run.scores.get("comparisons", [])]
     rows.sort(key=lambda row: not is_ours(row["method"]))
     ours = [row for row in rows if is_ours(row["method"])]
@@ -168,9 +175,9 @@ def _reading(row: dict[str, Any]) -> str:
 def gains(run: Run, figures: Figures) -> Section:
     """Return every task's gain over its own network, one figure a metric."""
     if run.scores is None or run.values is None:
-        return {"missing": run.missing("The gains per task", "retrain")}
+        return {"missing": run.missing("gains per task", "retrain")}
     baseline = run.scores.get("baseline", "stl")
-    shown = [name for name in (best_of_ours(run), "mtl") if name in run.scores["methods"]]
+    shown = [name for name in (best_of_ours(run), "mtl") if name and name in run.scores["methods"]]
     series = {name: run.gains(name, baseline) for name in shown}
     series = {name: values for name, values in series.items() if values}
     if not series:
@@ -179,7 +186,9 @@ def gains(run: Run, figures: Figures) -> Section:
     means = {task: float(np.mean(values)) for task, values in series[first].items()}
     won = sum(value > 0 for value in means.values())
     middle = float(np.median(list(means.values())))
-    section: Section = {"takeaway": f"{won} of {plural(len(means), 'task')} gain with {first}; median {signed(middle)}."}
+    section: Section = {
+        "takeaway": f"{won} of {plural(len(means), 'task')} gain with {first}; median {signed(middle)}."
+    }
     section["figures"] = []
     metric_of = run.scores["main_metric"]
     for metric in sorted({metric_of[task] for task in means}):

@@ -59,9 +59,10 @@ class Run:
         return Path(str(given)).name if given else self.path.resolve().name
 
     def missing(self, what: str, step: str) -> dict[str, str]:
-        """Return what a page says in place of a section whose artefacts are not there, and the command that makes them."""
+        """Return the command that makes a section whose artefacts are not there, and the section's name."""
         where = shlex.quote(str(self.path))
-        return {"what": what, "command": f"taskgroup profile DATA --out {where}" if step == "profile" else f"taskgroup {step} {where}"}
+        command = f"taskgroup profile DATA --out {where}" if step == "profile" else f"taskgroup {step} {where}"
+        return {"what": what, "command": command}
 
     def gains(self, method: str, baseline: str, split: str = "test") -> dict[str, list[float]]:
         """Return {task: gains over the baseline in the main metric, one a seed}, without undefined ones."""
@@ -96,7 +97,9 @@ def read_run(run_dir: str | os.PathLike[str]) -> Run:
         similarity = np.asarray(read_arrays(path / "similarity.safetensors", "similarity")[0]["similarity"])
     _check_same_tasks(path, maps, grouping, similarity)
     values, positives = _read_values(path / "scores.csv", (found["scores"] or {}).get("main_metric", {}))
-    return Run(path=path, maps=maps, grouping=grouping, similarity=similarity, values=values, positives=positives, **found)
+    return Run(
+        path=path, maps=maps, grouping=grouping, similarity=similarity, values=values, positives=positives, **found
+    )
 
 
 def _optional(path: Path, kind: str) -> dict[str, Any] | None:
@@ -123,7 +126,9 @@ def _read_values(path: Path, main_metric: dict[str, str]) -> tuple[Scores | None
         lines = csv.reader(handle)
         header = next(lines, [])
         if header != _COLUMNS:
-            raise ArtifactError(f"{path}: expected the columns {', '.join(_COLUMNS)}; got {', '.join(header) or 'none'}.")
+            raise ArtifactError(
+                f"{path}: expected the columns {', '.join(_COLUMNS)}; got {', '.join(header) or 'none'}."
+            )
         try:
             for task, method, seed, split, metric, value, _, n_positive in lines:
                 if metric == main_metric.get(task):

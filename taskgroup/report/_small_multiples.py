@@ -71,7 +71,9 @@ def plot_data_maps(maps: DataMaps, tasks: Sequence[str] | None = None, *, groupi
     columns = [maps.tasks.index_of(name) for name in names]
     n_down = math.ceil(len(names) / min(10, max(4, math.ceil(math.sqrt(1.6 * len(names))))))
     n_across = math.ceil(len(names) / n_down)
-    corners = [((i % n_across) * (_CELLS + _GAP), (i // n_across) * (_CELLS + _TITLE) + _TITLE) for i in range(len(names))]
+    corners = [
+        ((i % n_across) * (_CELLS + _GAP), (i // n_across) * (_CELLS + _TITLE) + _TITLE) for i in range(len(names))
+    ]
 
     width, height = n_across * (_CELLS + _GAP), n_down * (_CELLS + _TITLE)
     scale = 10.6 / max(width, 5 * (_CELLS + _GAP))  # inches a cell
@@ -112,7 +114,8 @@ def _panels(maps: DataMaps, columns: Sequence[int]) -> NDArray[np.float64]:
 
 
 def _bin(share: NDArray[Any]) -> NDArray[np.int64]:
-    return np.clip(np.nan_to_num(share) * _CELLS, 0, _CELLS - 1).astype(np.int64)
+    cell: NDArray[np.int64] = np.clip(np.nan_to_num(share) * _CELLS, 0, _CELLS - 1).astype(np.int64)
+    return cell
 
 
 def _mosaic(panels: NDArray[Any], corners: Sequence[tuple[int, int]], shape: tuple[int, int]) -> NDArray[np.uint8]:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from taskgroup.datamaps import DataMaps
+from taskgroup.grouping import Grouping
 from taskgroup.report._figures import Figures
 from taskgroup.report._format import number, plural
 from taskgroup.report._graph import MAX_NODES, plot_task_graph, task_graph
@@ -28,32 +29,36 @@ _HARD_TASKS = 8  # tasks listed with their hardest samples
 def groups(run: Run, figures: Figures) -> Section:
     """Return the members of every group, the membership matrix, and how stability depends on k."""
     if run.grouping is None:
-        return {"missing": run.missing("The groups", "cluster")}
+        return {"missing": run.missing("groups", "cluster")}
     grouping, ours = run.grouping, best_of_ours(run)
     gain = {} if ours is None else run.gains(ours, (run.scores or {}).get("baseline", "stl"))
-    inside, outside = _cohesion(run)
+    inside, outside = _cohesion(grouping, run.similarity)
     cards = []
     for g, names in enumerate(grouping.groups):
         gained = [float(np.mean(gain[name])) for name in names if name in gain]
         cards.append(
             {
-                "number": g, "names": names, "inside": inside[g], "outside": outside[g],
+                "number": g,
+                "names": names,
+                "inside": inside[g],
+                "outside": outside[g],
                 "gain": float(np.mean(gained)) if gained else None,
-            }  # fmt: skip
+            }
         )
     sizes = [len(names) for names in grouping.groups]
+    extent = f"{plural(grouping.n_groups, 'group')} of {min(sizes)} to {max(sizes)} tasks"
     alt = f"Membership of {plural(grouping.n_tasks, 'task')} in {plural(grouping.n_groups, 'group')} of {sizes} tasks."
     selection = list(grouping.selection) or list((run.cluster or {}).get("selection") or [])
     return {
         "cards": cards,
         "isolated": set(grouping.isolated),
-        "figure": figures.add("membership", plot_membership(grouping).figure, alt),
+        "figure": figures.add("membership", plot_membership(grouping), alt),
         "selection": selection,
-        "columns": list(dict.fromkeys(key for row in selection for key in row if key != "k")),
+        "columns": list(dict.fromkeys(key for row in selection for key in row if key not in ("k", "stability"))),
         "chosen": grouping.n_groups,
         "message": (run.cluster or {}).get("message") or "",
         "ours": ours,
-        "takeaway": f"{plural(grouping.n_groups, 'group')} of {min(sizes)} to {max(sizes)} tasks. {_steadiness(grouping.stability)}",
+        "takeaway": f"{extent}. {_steadiness(grouping.stability)}",
     }
 
 
@@ -68,29 +73,29 @@ def _steadiness(stability: float | None) -> str:
     return f"Stability {stability:.2f} of 1: {reading}."
 
 
-def _cohesion(run: Run) -> tuple[list[float | None], list[float | None]]:
+def _cohesion(
+    grouping: Grouping, similarity: NDArray[np.float32] | None
+) -> tuple[list[float | None], list[float | None]]:
     """Return each group's mean similarity among its tasks and to all others, None where there is no pair."""
-    grouping = run.grouping
-    assert grouping is not None
     inside: list[float | None] = [None] * grouping.n_groups
     outside: list[float | None] = [None] * grouping.n_groups
-    if run.similarity is None:
+    if similarity is None:
         return inside, outside
     for g in range(grouping.n_groups):
         mine = grouping.labels == g
         size = int(mine.sum())
-        block = run.similarity[np.ix_(mine, mine)]
+        block = similarity[np.ix_(mine, mine)]
         if size > 1:
             inside[g] = float((block.sum() - np.trace(block)) / (size * (size - 1)))
         if 0 < size < grouping.n_tasks:
-            outside[g] = float(run.similarity[np.ix_(mine, ~mine)].mean())
+            outside[g] = float(similarity[np.ix_(mine, ~mine)].mean())
     return inside, outside
 
 
 def similarity(run: Run, figures: Figures) -> Section:
     """Return the similarity of all tasks, ordered by group."""
     if run.grouping is None or run.similarity is None:
-        return {"missing": run.missing("The similarity of the tasks", "cluster")}
+        return {"missing": run.missing("similarity of the tasks", "cluster")}
     same = run.grouping.labels[:, None] == run.grouping.labels
     off = ~np.eye(run.grouping.n_tasks, dtype=bool)
     means = [float(run.similarity[part].mean()) if part.any() else None for part in (same & off, ~same)]
@@ -98,13 +103,13 @@ def similarity(run: Run, figures: Figures) -> Section:
     kind = (run.cluster or {}).get("feature_kind")
     axes = plot_similarity(run.similarity, run.grouping)
     alt = f"Heat map of task similarity, ordered by group. {takeaway}"
-    return {"figure": figures.add("similarity", axes.figure, alt), "takeaway": takeaway, "kind": kind}
+    return {"figure": figures.add("similarity", axes, alt), "takeaway": takeaway, "kind": kind}
 
 
 def task_relations(run: Run, figures: Figures) -> Section:
     """Return the graph that joins every task to those most like it."""
     if run.grouping is None or run.similarity is None:
-        return {"missing": run.missing("The task graph", "cluster")}
+        return {"missing": run.missing("task graph", "cluster")}
     if run.grouping.n_tasks > MAX_NODES:
         return {"nothing": f"Graphs are drawn up to {MAX_NODES} tasks; the heat map above shows all similarities."}
     graph = task_graph(run.similarity, run.grouping)
@@ -114,17 +119,19 @@ def task_relations(run: Run, figures: Figures) -> Section:
     if alone:
         share += f" {plural(len(alone), 'task')} without any neighbour."
     alt = f"Graph of {plural(len(graph), 'task')}, each joined to its three most similar ones. {share}"
-    return {"figure": figures.add("task_graph", plot_task_graph(graph).figure, alt), "takeaway": share}
+    return {"figure": figures.add("task_graph", plot_task_graph(graph), alt), "takeaway": share}
 
 
 def data_maps(run: Run, figures: Figures) -> Section:
     """Return the small data maps, by group, and the samples worth looking at first."""
     if run.maps is None:
-        return {"missing": run.missing("The Data Maps", "profile")}
+        return {"missing": run.missing("Data Maps", "profile")}
     names = list(run.maps.tasks.names)
     if run.grouping is not None:
         names = [run.grouping.tasks.names[t] for t in group_order(run.grouping)]
-    shown = [names[i] for i in np.unique(np.linspace(0, len(names) - 1, min(len(names), MAX_PANELS)).round().astype(int))]
+    shown = [
+        names[i] for i in np.unique(np.linspace(0, len(names) - 1, min(len(names), MAX_PANELS)).round().astype(int))
+    ]
     figure = plot_data_maps(run.maps, shown, grouping=run.grouping)
     rows = _hard_samples(run.maps)
     alt = f"Data maps of {plural(len(shown), 'task')}: variability to the right, confidence upwards."

@@ -1,7 +1,8 @@
 """How every figure looks: colours, axes without clutter, and SVG that an HTML page can theme.
 
-Figures are built with matplotlib's object interface; no function touches pyplot or the global settings. Colours are told
-apart by people with colour-blindness (blue against orange; groups also carry their number), on white and on black.
+Figures are built with matplotlib's object interface; no function touches pyplot or the global settings. People with
+colour-blindness can tell the colours apart, on white and on black: gains are blue and losses orange, and groups also
+carry their number.
 """
 
 from __future__ import annotations

@@ -45,23 +45,30 @@ def write_report(run_dir: str | os.PathLike[str]) -> Path:
 
 def _render(run: Run, figures: Figures) -> str:
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("taskgroup.report"), autoescape=True, undefined=jinja2.ChainableUndefined,
-        trim_blocks=True, lstrip_blocks=True,
+        loader=jinja2.PackageLoader("taskgroup.report"), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )  # fmt: skip
     environment.filters.update(FILTERS)
     script = environment.get_template("script.html").render()
+    sections = {
+        "plan": _judgement.plan(run),
+        "scorecard": _judgement.scorecard(run, figures),
+        "comparisons": _judgement.comparisons(run),
+        "gains": _judgement.gains(run, figures),
+        "groups": _structure.groups(run, figures),
+        "similarity": _structure.similarity(run, figures),
+        "graph": _structure.task_relations(run, figures),
+        "maps": _structure.data_maps(run, figures),
+    }
+    missing: dict[str, list[str]] = {}  # command -> sections that it makes
+    for section in sections.values():
+        if "missing" in section:
+            missing.setdefault(section["missing"]["command"], []).append(section["missing"]["what"])
     return environment.get_template("report.html").render(
         title=run.title,
         facts=_facts(run),
         verdict=_judgement.verdict(run),
-        plan=_judgement.plan(run),
-        scorecard=_judgement.scorecard(run, figures),
-        comparisons=_judgement.comparisons(run),
-        gains=_judgement.gains(run, figures),
-        groups=_structure.groups(run, figures),
-        similarity=_structure.similarity(run, figures),
-        graph=_structure.task_relations(run, figures),
-        maps=_structure.data_maps(run, figures),
+        sections={name: section for name, section in sections.items() if "missing" not in section},
+        missing=missing,
         left_out=(run.tasks or {}).get("left_out") or {},
         caveats=caveats(run),
         script=Markup(script),  # our own file
