@@ -53,11 +53,11 @@ def profile_step(
 def cluster_step(run: Run, settings: Mapping[str, Any], output: Output) -> None:
     """Turn Data Maps into groups; write grouping.json, cluster.json and similarity.safetensors."""
     import numpy as np
-    from taskgroup.features import task_features
 
     from taskgroup._artifact import write_arrays, write_json
     from taskgroup.cluster import cluster_summary, group_tasks
     from taskgroup.datamaps import DataMaps
+    from taskgroup.features import task_features
 
     maps = DataMaps.load(run.need("datamaps.safetensors", "profile"))
     with run.step("cluster", settings), output.stage("cluster"):

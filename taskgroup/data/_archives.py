@@ -32,7 +32,7 @@ _CENSUS_NUMBERS = frozenset(
 _CENSUS_DEGREES = ("Bachelors degree", "Masters degree", "Prof school degree", "Doctorate degree")
 
 ARCHIVES: dict[str, str] = {
-    "census-income.data|test[.gz|.xz]": "Census-Income (KDD) of the UCI repository: 3 tasks, 31 categorical and 7 numeric fields",
+    "census-income.data|test[.gz|.xz]": "Census-Income (KDD) from UCI: 3 tasks, 31 categorical and 7 numeric fields",
 }
 
 
