@@ -11,8 +11,8 @@ The shared unit fuses at every level but the last, where it only supplies expert
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +22,7 @@ from taskgroup.exceptions import InvalidInputError
 from taskgroup.grouping import Grouping
 from taskgroup.models._base import MultiTaskModel, Units, check_levels
 from taskgroup.models._heads import TaskHeads
-from taskgroup.models._layers import BatchedLinear, BatchedMLP, Roles, fuse, level_widths, take
+from taskgroup.models._layers import BatchedLinear, BatchedMLP, Roles, fuse, level_widths, mixing_weights, pick, take
 from taskgroup.tasks import Task, TaskSet
 
 __all__ = ["AdaTT"]
@@ -104,7 +104,7 @@ class AdaTT(MultiTaskModel):
     def body(self, features: Tensor) -> Tensor:
         """Return the fused features of every unit, (U, B, D'), of (1, B, D) or one input per unit, shared unit last."""
         for level in self.levels:
-            features, _ = level(features)
+            features = level(features)
         return features
 
     @torch.no_grad()
@@ -114,9 +114,9 @@ class AdaTT(MultiTaskModel):
         One (units, E) matrix a level, experts in unit order, the shared unit's last; it is figure 3 of the paper.
         """
         features, means = self.encode(x), []
-        for level in self.levels:
-            features, weights = level(features)
-            means.append(weights.mean(1))
+        for level in cast("Iterable[_FusionLevel]", self.levels):
+            means.append((level.gate(features) + level.padded_native()).mean(1))
+            features = level(features)
         return means
 
     def _options_for(self, tasks: Sequence[int]) -> dict[str, Any]:
@@ -157,8 +157,8 @@ class _FusionLevel(nn.Module):
         super().__init__()
         experts = _ranges(counts)
         n_experts = sum(counts)
-        self.owners = _unless_trivial([u for u, count in enumerate(counts) for _ in range(count)], len(counts))
-        self.listeners = _unless_trivial(listeners, len(counts))
+        self.owners = pick([u for u, count in enumerate(counts) for _ in range(count)], len(counts))
+        self.listeners = pick(listeners, len(counts))
         self.experts = BatchedMLP(n_experts, widths, dropout, role="expert")
         self.gates = BatchedLinear(len(listeners), widths[0], n_experts, "listener" if last else "reader", "expert")
         self.slots = [s * n_experts + e for s, u in enumerate(listeners) for e in experts[u]]
@@ -166,18 +166,24 @@ class _FusionLevel(nn.Module):
         self.native = nn.Parameter(start) if max(counts) > 1 else None
         self.roles: Roles = {"native": ("native" if last else "expert",)}
 
-    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the fused features (listeners, B, D') and the weights (listeners, B, E) of (U, B, D) or (1, B, D)."""
-        gates = torch.softmax(self.gates(take(features, self.listeners)), -1)
-        weights = gates + self._padded_native(gates)
-        return fuse(weights, self.experts(take(features, self.owners))), weights
+    def forward(self, features: Tensor) -> Tensor:
+        """Return the fused features (listeners, B, D') of (U, B, D) or (1, B, D)."""
+        experts = self.experts(take(features, self.owners))
+        gates = self.gate(features)
+        if self.native is None:  # v = 1 and expert u is unit u's only one: adding it whole is cheaper than its weight
+            return fuse(gates, experts, start=take(experts, self.listeners))
+        return fuse(gates + self.padded_native(), experts)
 
-    def _padded_native(self, gates: Tensor) -> Tensor:
+    def gate(self, features: Tensor) -> Tensor:
+        """Return G of every listener, (listeners, B, E)."""
+        return mixing_weights(self.gates(take(features, self.listeners)))
+
+    def padded_native(self) -> Tensor:
         """Return pad(v) of every listener, (listeners, 1, E)."""
-        n_listeners, _, n_experts = gates.shape
-        slots = torch.tensor(self.slots, device=gates.device)
-        native = gates.new_ones(len(self.slots)) if self.native is None else self.native
-        return gates.new_zeros(n_listeners * n_experts).scatter(0, slots, native).view(n_listeners, 1, n_experts)
+        weight = self.gates.weight
+        slots = torch.tensor(self.slots, device=weight.device)
+        native = weight.new_ones(len(self.slots)) if self.native is None else self.native
+        return weight.new_zeros(weight.shape[:2].numel()).scatter(0, slots, native).view(-1, 1, weight.shape[1])
 
 
 def _expert_counts(n_experts: int | Sequence[int], n_units: int) -> tuple[int, ...]:
@@ -195,8 +201,3 @@ def _ranges(counts: Sequence[int]) -> list[range]:
     """Return the positions of every unit's experts."""
     starts = [sum(counts[:u]) for u in range(len(counts))]
     return [range(start, start + count) for start, count in zip(starts, counts, strict=True)]
-
-
-def _unless_trivial(index: Sequence[int], size: int) -> Sequence[int] | None:
-    """Return an index, or None when it takes all of ``size`` units in order."""
-    return None if list(index) == list(range(size)) else index

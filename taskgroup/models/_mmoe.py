@@ -19,7 +19,7 @@ from taskgroup._validation import check_int
 from taskgroup.grouping import Grouping
 from taskgroup.models._base import MultiTaskModel, Units, check_levels
 from taskgroup.models._heads import TaskHeads
-from taskgroup.models._layers import BatchedLinear, BatchedMLP, fuse, level_widths
+from taskgroup.models._layers import BatchedLinear, BatchedMLP, fuse, level_widths, mixing_weights
 from taskgroup.tasks import Task, TaskSet
 
 __all__ = ["MMoE"]
@@ -87,11 +87,11 @@ class MMoE(MultiTaskModel):
         """Return the mixture of every unit, (U, B, D'), of features (1, B, D)."""
         mixed = features
         for experts, gate in zip(self.experts, self.gates, strict=True):
-            mixed = fuse(torch.softmax(gate(features), -1), experts(mixed))
+            mixed = fuse(mixing_weights(gate(features)), experts(mixed))
         return mixed
 
     @torch.no_grad()
     def fusion_weights(self, x: Tensor) -> list[Tensor]:
         """Return the mean gates over samples of every level: (next experts, E), and (units, E) at the last one."""
         features = self.encode(x)
-        return [torch.softmax(gate(features), -1).mean(1) for gate in self.gates]
+        return [mixing_weights(gate(features)).mean(1) for gate in self.gates]

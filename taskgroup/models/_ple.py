@@ -19,7 +19,7 @@ from taskgroup._validation import check_int
 from taskgroup.grouping import Grouping
 from taskgroup.models._base import MultiTaskModel, Units, check_levels
 from taskgroup.models._heads import TaskHeads
-from taskgroup.models._layers import BatchedLinear, BatchedMLP, fuse, level_widths, shared, take
+from taskgroup.models._layers import BatchedLinear, BatchedMLP, fuse, level_widths, mixing_weights, pick, shared, take
 from taskgroup.tasks import Task, TaskSet
 
 __all__ = ["PLE"]
@@ -118,7 +118,7 @@ class _Level(nn.Module):
         super().__init__()
         self.n_units, self.n_own = n_units, n_units * n_experts
         n_all = self.n_own + n_shared
-        self.owners = [u for u in range(n_units) for _ in range(n_experts)] + [n_units] * n_shared
+        self.owners = pick([u for u in range(n_units) for _ in range(n_experts)] + [n_units] * n_shared, n_units + 1)
         self.experts = BatchedMLP(n_all, widths, dropout, role="expert")
         self.gates = BatchedLinear(n_units, widths[0], n_experts + n_shared, "unit")
         self.shared_gate = BatchedLinear(1, widths[0], n_all, None, "expert") if n_shared and not last else None
@@ -126,7 +126,7 @@ class _Level(nn.Module):
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Return the mixtures, of the shared unit too but at the last level, and the units' gates (U, B, m + s)."""
         experts = self.experts(take(features, self.owners))  # (E, B, D')
-        gates = torch.softmax(self.gates(features if shared(features) else features[: self.n_units]), -1)
+        gates = mixing_weights(self.gates(features if shared(features) else features[: self.n_units]))
         own, everyone = experts[: self.n_own], experts[self.n_own :]
         own = own.view(self.n_units, -1, *own.shape[1:])  # (U, m, B, D')
         own_gates, shared_gates = gates[..., : own.shape[1]], gates[..., own.shape[1] :]
