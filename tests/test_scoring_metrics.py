@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as reference
 
-from taskgroup.scoring._metrics import METRICS, best_thresholds, chance_level, evaluate, main_metrics
+from taskgroup.scoring._metrics import METRICS, chance_level, evaluate, main_metrics
 from taskgroup.tasks import Task, TaskSet
 
 MIXED = TaskSet(
@@ -134,8 +134,9 @@ def test_the_threshold_gives_the_largest_f1_of_all_thresholds():
     y[rng.random(y.shape) < 0.2] = np.nan
     z = (rng.normal(size=y.shape) + np.nan_to_num(y)).round(1).astype(np.float32)
     tasks = TaskSet(list("abcd"))
-    chosen = best_thresholds(tasks, y, z)
-    found = evaluate(tasks, y, z, chosen).values["f1"]
+    chosen = evaluate(tasks, y, z)
+    found = evaluate(tasks, y, z, chosen.thresholds).values["f1"]
+    np.testing.assert_array_equal(found, chosen.values["f1"])
     for t in range(4):
         labelled = ~np.isnan(y[:, t])
         best = max(reference.f1_score(y[labelled, t], z[labelled, t] >= cut) for cut in z[labelled, t])
@@ -143,9 +144,10 @@ def test_the_threshold_gives_the_largest_f1_of_all_thresholds():
 
 
 def test_no_threshold_without_a_positive_label():
-    assert np.isnan(best_thresholds(TaskSet(["a"]), np.zeros((3, 1)), np.ones((3, 1)))).all()
+    no_positive = evaluate(TaskSet(["a"]), np.zeros((3, 1)), np.ones((3, 1)))
+    assert np.isnan([no_positive.thresholds[0], no_positive.values["f1"][0]]).all()
     y, outputs = _mixed(0)
-    assert np.isnan(best_thresholds(MIXED, y, outputs)).tolist() == [False, True, True, False, True, True]
+    assert np.isnan(evaluate(MIXED, y, outputs).thresholds).tolist() == [False, True, True, False, True, True]
 
 
 def test_chance_is_a_half_the_commonest_class_or_nothing():

@@ -20,7 +20,7 @@ Efron & Tibshirani, An Introduction to the Bootstrap (1993), chapter 13; Holm, S
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,6 +34,7 @@ __all__ = ["Comparison", "Interval", "Measured", "Resampler", "holm", "paired_te
 Floats = NDArray[np.float64]
 
 _BLOCK = 1 << 21  # resampled row numbers held at a time
+_KEPT = 1 << 26  # bytes of resamples kept for the next call
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,14 +158,16 @@ class Resampler:
 
     def __init__(self, n_resamples: int = 4000, random_state: int = 0) -> None:
         self.n_resamples, self.random_state = n_resamples, random_state
+        self._kept: dict[int, list[NDArray[np.uint8]]] = {}
 
     def intervals(self, measured: Sequence[Measured]) -> list[Interval]:
         """Return the interval of the mean over tasks of each of some quantities measured on the same samples."""
         if not measured:
             return []
-        streams = np.random.SeedSequence(self.random_state).spawn(2)
-        shifts = _resampled(np.stack([m.by_sample for m in measured], 1), self.n_resamples, streams[0])
-        quantiles = np.random.default_rng(streams[1]).uniform(size=self.n_resamples)
+        for_rows, for_seeds = np.random.SeedSequence(self.random_state).spawn(2)
+        by_sample = np.stack([m.by_sample for m in measured], 1)  # (n, number of quantities)
+        shifts = np.concatenate([(times - 1.0) @ by_sample for times in self._times(len(by_sample), for_rows)])
+        quantiles = np.random.default_rng(for_seeds).uniform(size=self.n_resamples)
         return [
             _interval(m.by_seed, shift + _seed_shifts(m.by_seed, quantiles))
             for m, shift in zip(measured, shifts.T, strict=True)
@@ -181,6 +184,15 @@ class Resampler:
             Comparison(*pair, interval, float(p_holm), p, float(p_seeds_holm))
             for pair, interval, p, (p_holm, p_seeds_holm) in zip(named, intervals, p_seeds, corrected, strict=True)
         ]
+
+    def _times(self, n: int, stream: np.random.SeedSequence) -> Iterable[NDArray[np.uint8]]:
+        """Return blocks of :func:`_resamples`, kept between calls where they are small."""
+        if n not in self._kept:
+            blocks = _resamples(n, self.n_resamples, stream)
+            if n * self.n_resamples > _KEPT:
+                return blocks
+            self._kept[n] = list(blocks)
+        return self._kept[n]
 
 
 def holm(p: ArrayLike) -> Floats:
@@ -279,18 +291,14 @@ def replication(valid: Measured, test: Measured) -> dict[str, float | int | None
     return {"correlation": float(np.mean(correlations)), "cosine": float(np.mean(cosines)), "n_tasks": n_tasks}
 
 
-def _resampled(by_sample: Floats, n_resamples: int, stream: np.random.SeedSequence) -> Floats:
-    """Return how far each of B resamples of the n rows moves each of k sums over samples, (n, k) -> (B, k)."""
-    n = len(by_sample)
+def _resamples(n: int, n_resamples: int, stream: np.random.SeedSequence) -> Iterator[NDArray[np.uint8]]:
+    """Yield blocks (b, n) of how often each of n rows is drawn when n rows are drawn with replacement."""
     generator = np.random.default_rng(stream)
-    shifts = np.empty((n_resamples, by_sample.shape[1]))
     step = max(1, _BLOCK // n)
     for start in range(0, n_resamples, step):
         size = min(step, n_resamples - start)
         rows = generator.integers(0, n, (size, n), dtype=np.int32) + np.arange(size, dtype=np.int32)[:, None] * n
-        times = np.bincount(rows.ravel(), minlength=size * n).reshape(size, n)
-        shifts[start : start + size] = (times - 1.0) @ by_sample
-    return shifts
+        yield np.bincount(rows.ravel(), minlength=size * n).reshape(size, n).astype(np.uint8)
 
 
 def _seed_shifts(by_seed: Floats, quantiles: Floats) -> Floats | float:

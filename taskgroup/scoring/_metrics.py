@@ -19,7 +19,7 @@ from scipy.special import log_expit, log_softmax
 
 from taskgroup.tasks import Kind, TaskSet
 
-__all__ = ["LOWER_IS_BETTER", "METRICS", "best_thresholds", "chance_level", "evaluate", "main_metrics"]
+__all__ = ["LOWER_IS_BETTER", "METRICS", "Evaluation", "chance_level", "evaluate", "main_metrics"]
 
 METRICS: dict[Kind, tuple[str, ...]] = {
     "binary": ("auc", "average_precision", "f1", "log_loss"),
@@ -39,6 +39,7 @@ class Evaluation(NamedTuple):
     values: dict[str, Floats]  # metric -> (T,), NaN where undefined or not a metric of the task's kind
     main: Floats  # (T,)
     influence: NDArray[np.float32]  # (T, n), of the main metric
+    thresholds: Floats  # (T,) the logit from which F1 predicts the positive class, NaN where undefined
 
 
 def main_metrics(tasks: TaskSet) -> tuple[str, ...]:
@@ -58,12 +59,14 @@ def evaluate(tasks: TaskSet, y: NDArray[Any], outputs: NDArray[Any], thresholds:
     outputs : ndarray of shape (n, n_outputs)
         Packed outputs in task order: a logit per binary task, C logits per multiclass task, the predicted value.
     thresholds : ndarray of shape (T,), optional
-        Predict the positive class where the logit is at least this; without them F1 is undefined.
+        Predict the positive class where the logit is at least this; F1 is undefined where it is NaN. Without them those
+        of the largest F1 on these samples are taken.
     """
     names = {name for task in tasks for name in METRICS[task.kind]}
     values = {name: np.full(len(tasks), np.nan) for kind in METRICS.values() for name in kind if name in names}
     main = np.full(len(tasks), np.nan)
     influence = np.zeros((len(tasks), len(y)), np.float32)
+    used = np.full(len(tasks), np.nan)
     for kind, columns, heads in _by_kind(tasks):
         targets = np.ascontiguousarray(y[:, columns].T, dtype=np.float64)
         if kind == "multiclass":
@@ -71,34 +74,15 @@ def evaluate(tasks: TaskSet, y: NDArray[Any], outputs: NDArray[Any], thresholds:
         else:
             scores = np.ascontiguousarray(outputs[:, heads].T, dtype=np.float64)
             if kind == "binary":
-                chosen = np.full(len(columns), np.nan) if thresholds is None else thresholds[columns]
-                found, part = _binary(targets, scores, chosen)
+                given = None if thresholds is None else thresholds[columns]
+                found, part, used[columns] = _binary(targets, scores, given)
             else:
                 found, part = _regression(targets, scores)
         for name, value in found.items():
             values[name][columns] = value
         main[columns] = found[METRICS[kind][0]]
         influence[columns] = part
-    return Evaluation(values, main, influence)
-
-
-def best_thresholds(tasks: TaskSet, y: NDArray[Any], outputs: NDArray[Any]) -> Floats:
-    """Return the logit at which the F1 score of each binary task is largest, shape (T,); NaN where undefined."""
-    thresholds = np.full(len(tasks), np.nan)
-    for kind, columns, heads in _by_kind(tasks):
-        if kind != "binary":
-            continue
-        scores = np.ascontiguousarray(outputs[:, heads].T, dtype=np.float64)
-        positive, negative = _classes(np.ascontiguousarray(y[:, columns].T))
-        counts = _rank_counts(positive, negative, scores)
-        n_positive = positive.sum(1, keepdims=True)
-        hits = n_positive - counts.positives_below  # true positives when predicting from this score upwards
-        alarms = negative.sum(1, keepdims=True) - counts.negatives_below
-        with np.errstate(invalid="ignore"):
-            f1 = np.where(positive | negative, 2 * hits / (hits + alarms + n_positive), -1.0)
-        best = scores[np.arange(len(scores)), f1.argmax(1)]
-        thresholds[columns] = np.where(n_positive[:, 0] > 0, best, np.nan)
-    return thresholds
+    return Evaluation(values, main, influence, used)
 
 
 def chance_level(tasks: TaskSet, y: NDArray[Any]) -> Floats:
@@ -125,9 +109,9 @@ def _by_kind(tasks: TaskSet) -> list[tuple[Kind, NDArray[np.intp], NDArray[np.in
     return parts
 
 
-def _binary(y: Floats, scores: Floats, thresholds: Floats) -> tuple[dict[str, Floats], Floats]:
-    """Return the metrics (T,) of binary tasks and the influence (T, n) on their AUC, from (T, n) targets and logits."""
-    positive, negative = _classes(y)
+def _binary(y: Floats, scores: Floats, thresholds: Floats | None) -> tuple[dict[str, Floats], Floats, Floats]:
+    """Return metrics (T,), influence (T, n) on the AUC and thresholds (T,), from (T, n) targets and logits."""
+    positive, negative = y == 1, y == 0
     n_positive, n_negative = positive.sum(1).astype(float), negative.sum(1).astype(float)
     counts = _rank_counts(positive, negative, scores)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -141,8 +125,12 @@ def _binary(y: Floats, scores: Floats, thresholds: Floats) -> tuple[dict[str, Fl
             np.where(negative, (beating - auc[:, None]) / n_negative[:, None], 0.0),
         )
         hits = n_positive[:, None] - counts.positives_below
-        precision = hits / (hits + n_negative[:, None] - counts.negatives_below)
-        average_precision = np.where(positive, precision, 0.0).sum(1) / n_positive
+        predicted = hits + n_negative[:, None] - counts.negatives_below  # positive when cutting at this score
+        average_precision = np.where(positive, hits / predicted, 0.0).sum(1) / n_positive
+        if thresholds is None:
+            f1_here = np.where(positive, 2 * hits / (predicted + n_positive[:, None]), -1.0)
+            best = scores[np.arange(len(scores)), f1_here.argmax(1)]
+            thresholds = np.where(n_positive > 0, best, np.nan)
         chosen = scores >= thresholds[:, None]
         true_positives = (chosen & positive).sum(1)
         f1 = 2 * true_positives / ((chosen & (positive | negative)).sum(1) + n_positive)
@@ -155,7 +143,7 @@ def _binary(y: Floats, scores: Floats, thresholds: Floats) -> tuple[dict[str, Fl
         "f1": np.where((n_positive > 0) & ~np.isnan(thresholds), f1, np.nan),
         "log_loss": log_loss,
     }
-    return values, np.where(two_classes[:, None], influence, 0.0)
+    return values, np.where(two_classes[:, None], influence, 0.0), thresholds
 
 
 def _multiclass(y: Floats, logits: Floats) -> tuple[dict[str, Floats], Floats]:
@@ -225,7 +213,3 @@ def _rank_counts(positive: NDArray[np.bool_], negative: NDArray[np.bool_], score
             np.put_along_axis(count, order, np.take_along_axis(total, position, 1), 1)
             counts.append(count)
     return _RankCounts(*counts)
-
-
-def _classes(y: NDArray[Any]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    return y == 1, y == 0

@@ -174,7 +174,7 @@ def make_plan(
     intervals = card.resampler.intervals([plan, *(plan.minus(test[name]) for name in against)])
     gains = {n: {"mean": i.mean, "ci95": i.ci95, "p": i.p} for n, i in zip(against, intervals[1:], strict=True)}
     groups = [len(card.costs[name]["groups"]) for name in choice if card.costs.get(name, {}).get("groups")]
-    verdict = decide(card, names, margin=margin, n_groups=max(groups) if groups else None)
+    verdict = decide(card, names, plan, margin=margin, n_groups=max(groups) if groups else None)
     rows = {
         task.name: {
             "method": method,

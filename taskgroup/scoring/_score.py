@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from taskgroup._validation import check_int, check_matrix
 from taskgroup.exceptions import InvalidInputError
 from taskgroup.scoring._comparison import Measured, Resampler
-from taskgroup.scoring._metrics import best_thresholds, chance_level, evaluate
+from taskgroup.scoring._metrics import Evaluation, chance_level, evaluate
 from taskgroup.scoring._scorecard import Scorecard
 from taskgroup.tasks import TaskSet
 
@@ -109,24 +109,22 @@ def _measure(
     sizes: Mapping[str, Floats],
 ) -> dict[str, tuple[Measured, dict[str, Floats]]]:
     """Return, by split, the main metric and all metrics of one method, from its outputs by split and seed."""
+    thresholds: dict[tuple[int | str, int], Floats] = {}
     measured = {}
-    thresholds: dict[int | str, list[Floats]] = {}
-    if "valid" in targets:
-        for seed, draws in outputs["valid"].items():
-            thresholds[seed] = [best_thresholds(tasks, targets["valid"], draw) for draw in draws]
     for split, by_seed in outputs.items():
-        scores: list[dict[str, Floats]] = []
-        mains: list[Floats] = []
-        influence = np.zeros((len(tasks), len(targets[split])), np.float32)
+        found: list[list[Evaluation]] = []
         for seed, draws in by_seed.items():
-            chosen = thresholds.get(seed, [None] * len(draws))
-            found = [evaluate(tasks, targets[split], draw, t) for draw, t in zip(draws, chosen, strict=True)]
-            scores.append({m: np.mean([e.values[m] for e in found], axis=0) for m in found[0].values})
-            mains.append(np.mean([e.main for e in found], axis=0))
-            for e in found:
-                influence += e.influence / np.float32(len(found) * len(by_seed))
-        values = {m: np.stack([s[m] for s in scores]) for m in scores[0]}
-        measured[split] = (Measured(np.stack(mains), influence, tuple(by_seed), sizes[split]), values)
+            found.append([])
+            for d, draw in enumerate(draws):
+                chosen = None if split == "valid" else thresholds.get((seed, d), np.full(len(tasks), np.nan))
+                found[-1].append(evaluate(tasks, targets[split], draw, chosen))
+                if split == "valid":
+                    thresholds[seed, d] = found[-1][-1].thresholds
+        names = found[0][0].values
+        values = {m: np.array([np.mean([e.values[m] for e in draws], axis=0) for draws in found]) for m in names}
+        main = np.array([np.mean([e.main for e in draws], axis=0) for draws in found])
+        influence = np.mean([np.mean([e.influence for e in draws], axis=0) for draws in found], axis=0)
+        measured[split] = (Measured(main, influence, tuple(by_seed), sizes[split]), values)
     return measured
 
 
