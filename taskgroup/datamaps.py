@@ -9,7 +9,7 @@ one artefact of (n_samples, n_tasks) arrays.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,14 +17,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from taskgroup._artifact import content_hash, read_arrays, write_arrays
-from taskgroup._validation import check_matrix
-from taskgroup.exceptions import InvalidInputError
+from taskgroup._validation import check_int, check_matrix
+from taskgroup.exceptions import InvalidInputError, MissingDependencyError
 from taskgroup.tasks import TaskSet
 
-__all__ = ["UNSEEN", "DataMaps", "decode_probability", "encode_probability"]
+__all__ = ["HALF", "UNSEEN", "DataMaps", "decode_probability", "encode_probability"]
 
 UNSEEN = 65535
 """The 16-bit code of "no observation"; probabilities use the codes 0 .. 65534."""
+
+HALF = 32767
+"""The code of probability 0.5."""
 
 _SCALE = 65534.0
 _CHUNK = 1 << 20  # values decoded at a time: a few MB, whatever the number of tasks
@@ -132,28 +135,84 @@ class DataMaps:
         tasks: TaskSet,
         history: NDArray[np.uint16],
         *,
-        correct: NDArray[np.bool_] | None = None,
+        right: NDArray[np.uint16] | None = None,
         ddof: int = 0,
         **fields: Any,
     ) -> DataMaps:
         """Return the maps of a (n_epochs, N, T) history of probability codes.
 
-        ``correct``, of the same shape, says whether the prediction was right; without it correctness and
-        forgetting are left out. Statistics are taken in float64, in chunks of bounded memory.
+        A binary task's prediction is right where p > 0.5. ``right`` of shape (n_epochs, N, number of multiclass tasks)
+        holds the codes of the same fact for the multiclass tasks, in order, above 0.5 where the prediction was right;
+        without it their correctness and forgetting are NaN. Sums are exact, in chunks of bounded memory.
         """
-        _, n_samples, n_tasks = history.shape
-        names = ("confidence", "variability", "aleatoric")
-        out: dict[str, Any] = {name: np.empty((n_samples, n_tasks), np.float32) for name in names}
-        out["count"] = np.empty((n_samples, n_tasks), np.uint16)
-        if correct is not None:
-            out |= {name: np.empty((n_samples, n_tasks), np.float32) for name in ("correctness", "forgetting")}
-        step = max(1, _CHUNK // max(1, history.shape[0] * n_tasks))
-        for start in range(0, n_samples, step):
+        n_epochs, n_samples, n_tasks = history.shape
+
+        def sums(rows: slice) -> dict[str, Any]:
+            return _sums(tasks, np.asarray(history[:, rows]), None if right is None else np.asarray(right[:, rows]))
+
+        step = max(1, _CHUNK // max(1, n_epochs * n_tasks))
+        return cls.from_sums(tasks, n_samples, sums, step=step, ddof=ddof, history=history, **fields)
+
+    @classmethod
+    def from_sums(
+        cls,
+        tasks: TaskSet,
+        n_samples: int,
+        sums: Callable[[slice], dict[str, Any]],
+        *,
+        step: int = 4096,
+        ddof: int = 0,
+        **fields: Any,
+    ) -> DataMaps:
+        """Return the maps of sums over epochs, which ``sums(rows)`` gives for ``step`` rows at a time.
+
+        The sums are arrays (n, T) under the names ``count`` (of observations), ``total`` (of codes), ``squares`` (of
+        codes), ``right`` (right predictions) and ``lost`` (transitions from right to wrong); the last two are None
+        where no task predicts a class.
+        """
+        out: dict[str, Any] = {}
+        for start in range(0, max(n_samples, 1), step):
             rows = slice(start, start + step)
-            codes = np.asarray(history[:, rows])
-            for name, value in _statistics(codes, None if correct is None else correct[:, rows], ddof).items():
-                out[name][rows] = value
-        return cls(tasks, history=history, ddof=ddof, **out, **fields)
+            for name, value in _statistics(tasks, ddof=ddof, **sums(rows)).items():
+                out.setdefault(name, np.empty((n_samples, len(tasks)), value.dtype))[rows] = value
+        return cls(tasks, ddof=ddof, **out, **fields)
+
+    def upto(self, n_epochs: int) -> DataMaps:
+        """Return the maps over the first ``n_epochs`` epochs: a cumulative snapshot as in STG-MTL, section 3.
+
+        Correctness and forgetting of multiclass tasks are NaN and margins are left out: the history does not hold them.
+
+        Raises
+        ------
+        InvalidInputError
+            When the maps hold no history, or fewer epochs.
+        """
+        if self.history is None:
+            raise InvalidInputError("`upto` needs maps with a history; record with mode='history'.")
+        check_int("n_epochs", n_epochs, 1, len(self.history))
+        fields = {name: getattr(self, name) for name in ("targets", "sample_ids", "info")}
+        return DataMaps.from_history(self.tasks, self.history[:n_epochs], ddof=self.ddof, **fields)
+
+    def to_pandas(self) -> Any:
+        """Return a long pandas DataFrame: one row per (sample, task) that was seen, with one column per statistic.
+
+        Raises
+        ------
+        MissingDependencyError
+            When pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError:
+            raise MissingDependencyError("to_pandas needs pandas: pip install pandas.") from None
+        rows, columns = np.nonzero(self.count)
+        ids = np.arange(self.n_samples) if self.sample_ids is None else np.asarray(self.sample_ids)
+        frame = {"sample_id": ids[rows], "task": np.array(self.tasks.names, dtype=object)[columns]}
+        for name in ("confidence", "variability", "count", *_OPTIONAL):
+            value = getattr(self, name)
+            if value is not None:
+                frame[name.rstrip("s")] = np.asarray(value)[rows, columns]
+        return pandas.DataFrame(frame)
 
     def select(self, tasks: Any) -> DataMaps:
         """Return the maps of some tasks, given by name or position."""
@@ -194,29 +253,63 @@ _ARRAYS = ("confidence", "variability", "count", *_OPTIONAL, "history", "sample_
 
 
 def _statistics(
-    codes: NDArray[np.uint16], correct: NDArray[np.bool_] | None, ddof: int
-) -> dict[str, NDArray[np.float64]]:
-    """Return the statistics over the first axis of a chunk of codes; NaN where fewer than 1 (+ ddof) epochs count."""
-    seen = codes != UNSEEN
-    probability = np.where(seen, codes / _SCALE, 0.0)
-    count = seen.sum(0)
+    tasks: TaskSet,
+    *,
+    count: NDArray[Any],
+    total: NDArray[Any],
+    squares: NDArray[Any],
+    right: NDArray[Any] | None,
+    lost: NDArray[Any] | None,
+    ddof: int,
+) -> dict[str, NDArray[Any]]:
+    """Return the map arrays (n, T) of exact sums over epochs, as :meth:`DataMaps.from_sums` names them.
+
+    Notes
+    -----
+    The difference of the two sums loses its digits when p hardly moves and the sums are rounded. Here both are exact
+    integers, and so is their difference in float64 for up to 1,448 epochs: a constant p has variability 0.
+    """
     with np.errstate(invalid="ignore", divide="ignore"):
-        mean = probability.sum(0) / count
-        squares = np.where(seen, (probability - mean) ** 2, 0.0).sum(0)
-        spread = np.sqrt(squares / np.maximum(count - ddof, 0))
+        n, first = count.astype(np.float64), total.astype(np.float64)
+        variance = (n * squares - first * first) / (n * np.where(n > ddof, n - ddof, np.nan) * _SCALE**2)
         out = {
-            "count": count,
-            "confidence": mean,
-            "variability": spread,
-            "aleatoric": (probability * (1.0 - probability)).sum(0) / count,
+            "confidence": (first / (n * _SCALE)).astype(np.float32),
+            "variability": np.sqrt(np.maximum(variance, 0.0)).astype(np.float32),
+            "count": count.astype(np.uint16),
+            "aleatoric": ((first * _SCALE - squares) / (n * _SCALE**2)).astype(np.float32),
         }
-        if correct is not None:
-            right = correct & seen
-            out["correctness"] = right.sum(0) / count
-            lost = np.zeros(count.shape)
-            last = np.zeros(count.shape, bool)
-            for now, here in zip(right, seen, strict=True):
-                lost += last & here & ~now
-                last = np.where(here, now, last)
-            out["forgetting"] = np.where(count > 0, lost, np.nan)
+        if right is not None and lost is not None:
+            blank = np.where([task.kind == "regression" for task in tasks], np.float32(np.nan), np.float32(0.0))
+            out["correctness"] = (right / count).astype(np.float32) + blank
+            out["forgetting"] = np.where(count > 0, lost, np.nan).astype(np.float32) + blank
     return out
+
+
+def _sums(
+    tasks: TaskSet, codes: NDArray[np.uint16], right_codes: NDArray[np.uint16] | None
+) -> dict[str, NDArray[Any] | None]:
+    """Return the arguments of :func:`_statistics` for a (n_epochs, n, T) chunk of codes."""
+    seen = codes != UNSEEN
+    values = np.where(seen, codes, np.uint16(0))
+    count = seen.sum(0)
+    squares = np.zeros(count.shape)
+    for value in values:
+        squares += value.astype(np.float64) ** 2
+    sums: dict[str, NDArray[Any] | None] = {
+        "count": count, "total": values.sum(0, dtype=np.uint64), "squares": squares, "right": None, "lost": None
+    }  # fmt: skip
+    if all(task.kind == "regression" for task in tasks):
+        return sums
+    right = seen & (codes > HALF)
+    many = [i for i, task in enumerate(tasks) if task.kind == "multiclass"]
+    right[:, :, many] = False if right_codes is None else seen[:, :, many] & (right_codes > HALF)
+    lost = np.zeros(count.shape, np.uint16)
+    last = np.zeros(count.shape, bool)
+    for now, here in zip(right, seen, strict=True):
+        lost += last & here & ~now
+        last = np.where(here, now, last)
+    sums |= {"right": right.sum(0, dtype=np.float64), "lost": lost.astype(np.float64)}
+    if right_codes is None:
+        for name in ("right", "lost"):
+            sums[name][:, many] = np.nan  # type: ignore[index]
+    return sums

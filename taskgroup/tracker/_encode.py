@@ -1,0 +1,350 @@
+"""From one batch of outputs and labels to 16-bit codes of the probability given to the true label.
+
+Binary task with logit z: p = sigmoid(z) for y = 1, sigmoid(-z) for y = 0. Multiclass: p = softmax(z)[y]. Regression:
+p = exp(-r^2 / 2 s^2) with residual r and a frozen scale s per task (Notes of ``DataMapTracker``).
+
+Everything is elementwise in numpy: a sample's code depends neither on its place in the batch nor on the batch's size.
+Vectorised sigmoids that treat the last few elements of an array differently do not have this property.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from taskgroup._validation import check_known
+from taskgroup.datamaps import UNSEEN, encode_probability
+from taskgroup.exceptions import InvalidInputError
+from taskgroup.tasks import Kind, TaskSet
+
+__all__ = ["Encoded", "Encoder", "Layout"]
+
+Floats = NDArray[np.float32]
+
+_TOP = np.float32(UNSEEN - 1)
+_MARGIN_LIMIT = 32.0
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What the columns of the record hold.
+
+    Column t < n_tasks: the probability given to the true label of task t. Then, for each multiclass task, whether
+    its prediction was right (code 65534 or 0); a binary prediction is right where p > 0.5. Then, on demand, T margins
+    in logits, clipped to [-32, 32].
+    """
+
+    tasks: TaskSet
+    margin: bool = False
+    custom: bool = False
+    many: tuple[int, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        many = () if self.custom else tuple(i for i, task in enumerate(self.tasks) if task.kind == "multiclass")
+        object.__setattr__(self, "many", many)
+
+    @property
+    def right(self) -> slice:
+        """Columns that say whether the prediction of each multiclass task was right."""
+        return slice(len(self.tasks), len(self.tasks) + len(self.many))
+
+    @property
+    def margins(self) -> slice:
+        """Columns of the margins; empty when they are not recorded."""
+        return slice(self.right.stop, self.right.stop + len(self.tasks) * self.margin)
+
+    @property
+    def width(self) -> int:
+        """Number of columns."""
+        return int(self.margins.stop)
+
+
+@dataclass
+class Encoded:
+    """One batch: codes (B, width), labels (B, T) with NaN where missing, residuals (B, T) while scales are unknown."""
+
+    codes: NDArray[np.uint16]
+    labels: Floats
+    residuals: Floats | None = None
+    partial: bool = False
+
+
+@dataclass
+class Encoder:
+    """Turns the outputs and labels of a batch into codes, after checking them.
+
+    ``scales`` (T,) holds the residual scale of each regression task, NaN while it is unknown.
+    """
+
+    layout: Layout
+    scales: NDArray[np.float64]
+    probability: Callable[[Any, Any], Any] | None = None
+    ignore: float | None = None
+
+    def __post_init__(self) -> None:
+        tasks = self.layout.tasks
+        self._n_outputs = sum(task.n_outputs for task in tasks)
+        self._starts = np.cumsum([0, *(task.n_outputs for task in tasks)])[:-1]
+        self._only_binary = all(task.kind == "binary" for task in tasks) and not self.layout.margin
+
+    def __call__(self, outputs: Any, targets: Any, mask: Any, n: int, where: str) -> Encoded:
+        """Return the codes of a batch of ``n`` samples; errors start with ``where``, the name of the batch."""
+        labels = self.labels(targets, mask, n, where)
+        if self.probability is not None:
+            return Encoded(self._custom(outputs, targets, labels, where), labels)
+        logits, absent = self._logits(outputs, n, where)
+        if absent:
+            labels = labels.copy()
+            labels[:, absent] = np.nan
+        if self._only_binary:
+            return Encoded(_binary(logits, labels, self.layout.tasks.names, where), labels, partial=bool(absent))
+        codes, residuals = self._mixed(logits, labels, where)
+        return Encoded(codes, labels, residuals, partial=bool(absent))
+
+    def labels(self, targets: Any, mask: Any, n: int, where: str) -> Floats:
+        """Return the labels as (n, T) float32, NaN where missing, ignored or masked out."""
+        names = self.layout.tasks.names
+        shape = (n, len(names))
+        if isinstance(targets, Mapping):
+            labels = np.full(shape, np.nan, np.float32)
+            for name, value in targets.items():
+                check_known(f"task ({where}, `targets`)", name, names)
+                labels[:, names.index(name)] = _vector(value, n, f"{where}, task {name!r}: `targets`")
+        else:
+            labels = _float32(targets)
+            if labels.ndim == 1 and shape[1] == 1:
+                labels = labels[:, None]
+            if labels.shape != shape:
+                raise InvalidInputError(f"{where}: `targets` must have shape (B, T) = {shape}; got {labels.shape}.")
+        if self.ignore is not None:
+            labels = np.where(labels == self.ignore, np.float32(np.nan), labels)
+        return labels if mask is None else np.where(self._mask(mask, shape, where), labels, np.float32(np.nan))
+
+    def given(self, targets: Any, n_samples: int) -> Floats:
+        """Return all labels (N, T), checked, as a user gives them in advance."""
+        labels = self.labels(targets, None, n_samples, "`targets`")
+        for t, task in enumerate(self.layout.tasks):
+            _check_labels(labels[:, t], task.kind, task.n_outputs, (task.name,), "`targets`")
+        return labels
+
+    def from_residuals(self, residuals: Floats) -> NDArray[np.uint16]:
+        """Return the codes of residuals (n, T) under the scales, UNSEEN where NaN."""
+        return encode_probability(np.exp(-0.5 * np.square(residuals / self.scales)))
+
+    def freeze_scales(self, residuals: Floats) -> None:
+        """Set the scales that are still unknown from the residuals (n, T) of all sightings of the first epoch."""
+        for t, task in enumerate(self.layout.tasks):
+            if task.kind == "regression" and np.isnan(self.scales[t]):
+                self.scales[t] = _robust_scale(residuals[:, t])
+
+    def _mask(self, mask: Any, shape: tuple[int, int], where: str) -> NDArray[np.bool_]:
+        names = self.layout.tasks.names
+        if isinstance(mask, Mapping):
+            full = np.zeros(shape, bool)
+            for name, value in mask.items():
+                check_known(f"task ({where}, `mask`)", name, names)
+                full[:, names.index(name)] = _vector(value, shape[0], f"{where}, task {name!r}: `mask`") != 0
+            return full
+        array = (mask.detach().cpu().numpy() if isinstance(mask, torch.Tensor) else np.asarray(mask)) != 0
+        if array.shape == shape[:1]:
+            array = array[:, None]
+        if array.shape not in (shape, (shape[0], 1)):
+            raise InvalidInputError(f"{where}: `mask` must have shape (B, T) = {shape} or (B,); got {array.shape}.")
+        return np.asarray(np.broadcast_to(array, shape))
+
+    def _logits(self, outputs: Any, n: int, where: str) -> tuple[Floats, list[int]]:
+        """Return the logits packed in task order (n, n_outputs) and the positions of the tasks that gave none."""
+        tasks = self.layout.tasks
+        if isinstance(outputs, Mapping):
+            for name in outputs:
+                check_known(f"task ({where}, `outputs`)", name, tasks.names)
+            heads = [outputs.get(name) for name in tasks.names]
+        elif isinstance(outputs, Sequence) and not isinstance(outputs, (str, bytes)):
+            heads = list(outputs)
+            if len(heads) != len(tasks):
+                raise InvalidInputError(
+                    f"{where}: a list of `outputs` must hold one head per task, {len(tasks)}; got {len(heads)}."
+                )
+        else:
+            return self._packed(_float32(outputs), n, where), []
+        logits = np.zeros((n, self._n_outputs), np.float32)
+        for task, start, head in zip(tasks, self._starts, heads, strict=True):
+            if head is None:
+                continue
+            value, wanted = _float32(head), (n, task.n_outputs)
+            if value.shape == (n,) and task.n_outputs == 1:
+                value = value[:, None]
+            if value.shape != wanted:
+                shape = f"({n},)" if task.n_outputs == 1 else str(wanted)
+                raise InvalidInputError(
+                    f"{where}, task {task.name!r}: `outputs` must have shape {shape}; got {value.shape}."
+                )
+            logits[:, start : start + task.n_outputs] = value
+        return logits, [i for i, head in enumerate(heads) if head is None]
+
+    def _packed(self, logits: Floats, n: int, where: str) -> Floats:
+        wanted = (n, self._n_outputs)
+        if logits.ndim == 1 and self._n_outputs == 1:
+            logits = logits[:, None]
+        if logits.shape == wanted:
+            return logits
+        hint = ""
+        if logits.shape == wanted[::-1]:
+            hint = " They look transposed: pass outputs.T."
+        elif len(self.layout.many) and logits.shape == (n, len(self.layout.tasks)):
+            hint = " A multiclass task needs one logit per class."
+        raise InvalidInputError(
+            f"{where}: `outputs` must have shape {wanted}, one column per task (one per class for a multiclass task); "
+            f"got {logits.shape}.{hint}"
+        )
+
+    def _mixed(self, logits: Floats, labels: Floats, where: str) -> tuple[NDArray[np.uint16], Floats | None]:
+        """Return codes (B, width) of tasks of any kind, and the residuals when a scale is still unknown."""
+        layout = self.layout
+        codes = np.full((len(labels), layout.width), UNSEEN, np.uint16)
+        margins = np.full(labels.shape, np.nan)
+        residuals = np.full(labels.shape, np.nan, np.float32)
+        for t, (task, start) in enumerate(zip(layout.tasks, self._starts, strict=True)):
+            z, y = logits[:, start : start + task.n_outputs], labels[:, t]
+            if task.kind == "binary":
+                codes[:, t] = _binary(z, y[:, None], (task.name,), where)[:, 0]
+                margins[:, t] = (2 * y - 1) * z[:, 0]
+            elif task.kind == "multiclass":
+                p, right, margins[:, t] = _multiclass(z, y, task.name, where)
+                codes[:, t] = encode_probability(p)
+                codes[:, layout.right.start + layout.many.index(t)] = encode_probability(right)
+            else:
+                residuals[:, t] = _residuals(z[:, 0], y, task.name, where)
+        if layout.margin:
+            share = np.clip(margins / (2 * _MARGIN_LIMIT) + 0.5, 0.0, 1.0)
+            codes[:, layout.margins] = encode_probability(share)
+        regression = [i for i, task in enumerate(layout.tasks) if task.kind == "regression"]
+        if not regression:
+            return codes, None
+        if np.isnan(self.scales[regression]).any():
+            return codes, residuals
+        codes[:, regression] = self.from_residuals(residuals)[:, regression]
+        return codes, None
+
+    def _custom(self, outputs: Any, targets: Any, labels: Floats, where: str) -> NDArray[np.uint16]:
+        assert self.probability is not None
+        p = _float32(self.probability(outputs, targets))
+        if p.shape != labels.shape:
+            raise InvalidInputError(f"{where}: `probability` must return shape (B, T) = {labels.shape}; got {p.shape}.")
+        p = np.where(np.isnan(labels), np.float32(np.nan), p)
+        _raise_at((p < 0) | (p > 1), p, self.layout.tasks.names, where, "probabilities must be in [0, 1]")
+        return encode_probability(p)
+
+
+def margin_of(code: NDArray[Any]) -> Floats:
+    """Return the mean margin in logits of a mean code."""
+    return ((code / float(_TOP) - 0.5) * (2 * _MARGIN_LIMIT)).astype(np.float32)
+
+
+def _binary(logits: Floats, labels: Floats, names: Sequence[str], where: str) -> NDArray[np.uint16]:
+    """Return the codes (B, T) of binary tasks: few passes, because this is what a training loop waits for."""
+    values = labels * np.float32(-2.0)
+    values += np.float32(1.0)  # -1 for a positive, 1 for a negative, NaN for a missing label
+    missing = None
+    if _square(values) != values.size:
+        missing = np.isnan(labels)
+        _check_labels(labels, "binary", 2, names, where)
+    values *= logits
+    if missing is not None:
+        np.copyto(values, np.float32(0.0), where=missing)
+    if not np.isfinite(_square(values)):
+        _raise_at(~np.isfinite(values), logits, names, where, "logits must be finite")
+    with np.errstate(over="ignore"):
+        np.exp(values, out=values)
+    values += np.float32(1.0)
+    np.divide(_TOP, values, out=values)  # 65534 p
+    values += np.float32(0.5)
+    codes = values.astype(np.uint16)
+    if missing is not None:
+        np.copyto(codes, np.uint16(UNSEEN), where=missing)
+    return codes
+
+
+def _multiclass(
+    logits: Floats, labels: Floats, name: str, where: str
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return p, 1.0 where right, and the margin of a multiclass task, each (B,), NaN where the label is missing."""
+    known = np.logical_not(np.isnan(labels))
+    y = np.where(known, labels, 0.0)
+    _check_labels(labels, "multiclass", logits.shape[1], (name,), where)
+    finite = np.logical_and.reduce(np.isfinite(logits), axis=1)
+    _raise_at(known & ~finite, logits.sum(1), (name,), where, "logits must be finite")
+    z = np.where(finite[:, None], logits, 0.0).astype(np.float64)
+    rows, classes = np.arange(len(y)), y.astype(np.int64)
+    weight = np.exp(z - z.max(1, keepdims=True))
+    p: NDArray[np.float64] = weight[rows, classes] / weight.sum(1)
+    right = (z.argmax(1) == classes).astype(np.float64)
+    true = z[rows, classes].copy()
+    z[rows, classes] = -np.inf
+    margin: NDArray[np.float64] = true - z.max(1)
+    p[~known] = right[~known] = margin[~known] = np.nan
+    return p, right, margin
+
+
+def _residuals(outputs: Floats, labels: Floats, name: str, where: str) -> Floats:
+    """Return predictions minus labels (B,), NaN where the label is missing."""
+    known = ~np.isnan(labels)
+    _check_labels(labels, "regression", 1, (name,), where)
+    _raise_at(known & ~np.isfinite(outputs), outputs, (name,), where, "predictions must be finite")
+    return np.where(known, outputs - labels, np.float32(np.nan))
+
+
+def _robust_scale(residuals: Floats) -> float:
+    """Return 1.4826 median |r|; when that is 0 the root mean square, then 1; NaN when there are no residuals."""
+    values = np.abs(residuals[~np.isnan(residuals)].astype(np.float64))
+    if not len(values):
+        return float("nan")
+    return float(1.4826 * np.median(values)) or float(np.sqrt(np.mean(values**2))) or 1.0
+
+
+def _check_labels(labels: Floats, kind: Kind, n_classes: int, names: Sequence[str], where: str) -> None:
+    """Raise when a label that is not NaN does not fit the kind of its task; ``labels`` (B,) or (B, len(names))."""
+    if kind == "regression":
+        bad, rule = np.isinf(labels), "labels must be finite"
+    elif kind == "binary":
+        bad, rule = (labels != 0) & (labels != 1) & ~np.isnan(labels), "labels must be 0 or 1"
+    else:
+        bad = (labels < 0) | (labels >= n_classes) | (labels != np.floor(labels)) & ~np.isnan(labels)
+        rule = f"labels must be integers from 0 to {n_classes - 1}"
+    _raise_at(bad, labels, names, where, f"{rule}, or NaN where missing")
+
+
+def _raise_at(bad: NDArray[np.bool_], values: Floats, names: Sequence[str], where: str, rule: str) -> None:
+    """Raise, naming the task and the row of the first bad value."""
+    if not bad.any():
+        return
+    row, column = (int(i) for i in np.argwhere(bad.reshape(len(bad), -1))[0])
+    value = values.reshape(len(bad), -1)[row, column]
+    raise InvalidInputError(
+        f"{where}, task {names[column]!r}: {rule}; got {value:g} in row {row} of the batch. Nothing was recorded."
+    )
+
+
+def _square(values: Floats) -> float:
+    """Return the sum of squares: one fast reduction that is NaN or infinite when a value is."""
+    flat = values.reshape(-1)
+    return float(np.dot(flat, flat))
+
+
+def _vector(value: Any, n: int, what: str) -> Floats:
+    array = _float32(value)
+    if array.shape not in ((n,), (n, 1)):
+        raise InvalidInputError(f"{what} must have shape ({n},); got {array.shape}.")
+    return array.reshape(n)
+
+
+def _float32(value: Any) -> Floats:
+    """Return a tensor or array-like as a float32 array, detached and on the CPU."""
+    if isinstance(value, torch.Tensor):
+        return value.detach().to("cpu", torch.float32).numpy()
+    return np.asarray(value, np.float32)

@@ -1,0 +1,187 @@
+"""One epoch of codes, with repeat sightings of a sample averaged exactly.
+
+A sample seen c times in an epoch is recorded as the mean of its c codes, rounded half up, computed from integer sums.
+So the record depends neither on the order of the batches, nor on their size, nor on which process saw what.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from taskgroup.datamaps import UNSEEN
+from taskgroup.exceptions import InvalidInputError
+
+__all__ = ["Epoch", "Sightings"]
+
+_MOST = 65535  # sightings of one sample in one epoch, so that sums fit 32 bits
+
+
+@dataclass
+class Sightings:
+    """What some samples met in one epoch: sums and counts of their codes, each (R, width)."""
+
+    rows: NDArray[np.int64]
+    total: NDArray[np.uint32]
+    count: NDArray[np.uint16]
+
+    @classmethod
+    def none(cls, width: int) -> Sightings:
+        """Return an empty set."""
+        return cls(np.empty(0, np.int64), np.empty((0, width), np.uint32), np.empty((0, width), np.uint16))
+
+    @classmethod
+    def single(cls, rows: NDArray[np.int64], codes: NDArray[np.uint16]) -> Sightings:
+        """Return rows that were seen once, with these codes."""
+        seen = codes != UNSEEN
+        return cls(rows, np.where(seen, codes, 0).astype(np.uint32), seen.astype(np.uint16))
+
+    def mean(self) -> NDArray[np.uint16]:
+        """Return the mean codes, rounded half up; UNSEEN where nothing was observed."""
+        count = self.count.astype(np.int64)
+        mean = (2 * self.total.astype(np.int64) + count) // np.maximum(2 * count, 1)
+        return np.where(count > 0, mean, UNSEEN).astype(np.uint16)
+
+
+@dataclass
+class Epoch:
+    """The codes of one epoch, (N, width), filled in place.
+
+    A row's first sighting is stored as it is. When the row comes again it moves to a side table of integer sums, and
+    :meth:`close` writes the mean back.
+    """
+
+    codes: NDArray[np.uint16]
+    n_batches: int = 0
+    _place: NDArray[np.int64] = field(init=False)  # (N,) number of the last sighting of each row, -1 for none
+    _slot: NDArray[np.int32] | None = field(init=False, default=None)  # (N,) position in the side table, -1 for none
+    _table: Sightings = field(init=False)
+    _n_table: int = field(init=False, default=0)
+    _n_sightings: int = field(init=False, default=0)
+
+    def __post_init__(self) -> None:
+        self.codes.fill(UNSEEN)
+        self._place = np.full(len(self.codes), -1, np.int64)
+        self._table = Sightings.none(self.codes.shape[1])
+
+    @classmethod
+    def reopen(cls, codes: NDArray[np.uint16], repeats: Sightings) -> Epoch:
+        """Return a finished epoch opened again: its codes, and the sums of the rows that were seen more than once."""
+        kept = codes.copy()
+        epoch = cls(codes)
+        codes[:] = kept
+        seen = np.flatnonzero((kept != UNSEEN).any(1))
+        epoch._place[seen] = np.arange(len(seen))
+        epoch._n_sightings = len(seen)
+        epoch._store(repeats)
+        return epoch
+
+    def add(self, rows: NDArray[np.int64], codes: NDArray[np.uint16]) -> None:
+        """Record codes (B, width) of rows (B,), which may repeat."""
+        before = self._place[rows]
+        numbers = np.arange(self._n_sightings, self._n_sightings + len(rows))
+        self._place[rows] = numbers
+        self._n_sightings += len(rows)
+        if before.max() < 0 and (self._place[rows] == numbers).all():
+            self.codes[rows] = codes
+            return
+        self._check_room(*np.unique(rows, return_counts=True))
+        first = _first(rows) & (before < 0)
+        self.codes[rows[first]] = codes[first]
+        rest = Sightings.single(rows[~first], codes[~first])
+        while len(rest.rows):
+            once = _first(rest.rows)
+            self._sum(Sightings(rest.rows[once], rest.total[once], rest.count[once]))
+            rest = Sightings(rest.rows[~once], rest.total[~once], rest.count[~once])
+
+    def merge(self, other: Sightings) -> None:
+        """Add sightings made elsewhere, with unique rows."""
+        self._check_room(other.rows, other.count.max(1, initial=0))
+        new = self._place[other.rows] < 0
+        self._place[other.rows] = np.arange(self._n_sightings, self._n_sightings + len(other.rows))
+        self._n_sightings += len(other.rows)
+        once = new & (other.count <= 1).all(1)
+        part = Sightings(other.rows[once], other.total[once], other.count[once])
+        self.codes[part.rows] = part.mean()
+        self._sum(Sightings(other.rows[~once], other.total[~once], other.count[~once]))
+
+    def sightings(self) -> Sightings:
+        """Return everything recorded so far."""
+        repeats = self.repeats
+        single = self._place >= 0
+        single[repeats.rows] = False
+        rows = np.flatnonzero(single)
+        once = Sightings.single(rows, self.codes[rows])
+        return Sightings(
+            np.concatenate([once.rows, repeats.rows]),
+            np.concatenate([once.total, repeats.total]),
+            np.concatenate([once.count, repeats.count]),
+        )
+
+    @property
+    def repeats(self) -> Sightings:
+        """The side table: rows seen more than once."""
+        table, n = self._table, self._n_table
+        return Sightings(table.rows[:n], table.total[:n], table.count[:n])
+
+    def close(self) -> Sightings:
+        """Write the means of repeat sightings into the codes and return the side table."""
+        repeats = self.repeats
+        self.codes[repeats.rows] = repeats.mean()
+        return repeats
+
+    def _check_room(self, rows: NDArray[np.int64], times: NDArray[Any]) -> None:
+        """Raise when unique rows, seen some more times, would be seen more often than the sums can hold."""
+        slot = self._slots()[rows]
+        before = np.where(slot < 0, 1, self._table.count[slot].max(1, initial=0)) if self._n_table else 1
+        count = before + times.astype(np.int64)
+        if (count > _MOST).any():
+            at = int(count.argmax())
+            raise InvalidInputError(
+                f"a sample may be seen at most {_MOST} times in one epoch; got {count[at]} for sample {rows[at]}. "
+                "Call end_epoch() more often."
+            )
+
+    def _sum(self, new: Sightings) -> None:
+        """Add sightings of unique rows to the side table; a row that enters brings along what the codes hold of it."""
+        if not len(new.rows):
+            return
+        slot = self._slots()
+        entering = new.rows[slot[new.rows] < 0]
+        self._store(Sightings.single(entering, self.codes[entering]))
+        at = slot[new.rows]
+        self._table.count[at] += new.count
+        self._table.total[at] += new.total
+
+    def _store(self, new: Sightings) -> None:
+        """Append rows to the side table, which doubles when it is full."""
+        needed = self._n_table + len(new.rows)
+        table = self._table
+        if needed > len(table.rows):
+            room = max(needed, min(2 * len(table.rows), len(self.codes)))
+            self._table = Sightings(_grown(table.rows, room), _grown(table.total, room), _grown(table.count, room))
+        for name in ("rows", "total", "count"):
+            getattr(self._table, name)[self._n_table : needed] = getattr(new, name)
+        self._slots()[new.rows] = np.arange(self._n_table, needed)
+        self._n_table = needed
+
+    def _slots(self) -> NDArray[np.int32]:
+        if self._slot is None:
+            self._slot = np.full(len(self.codes), -1, np.int32)
+        return self._slot
+
+
+def _first(rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return True where a row occurs for the first time."""
+    first = np.zeros(len(rows), bool)
+    first[np.unique(rows, return_index=True)[1]] = True
+    return first
+
+
+def _grown(array: NDArray[Any], room: int) -> NDArray[Any]:
+    out = np.empty((room, *array.shape[1:]), array.dtype)
+    out[: len(array)] = array
+    return out
