@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from taskgroup._artifact import content_hash, read_arrays, write_arrays
 from taskgroup._validation import check_int, check_matrix
@@ -41,9 +41,10 @@ def encode_probability(probability: NDArray[Any]) -> NDArray[np.uint16]:
     return codes
 
 
-def decode_probability(codes: NDArray[np.uint16]) -> NDArray[np.float64]:
-    """Return the float64 probabilities of 16-bit codes, :data:`UNSEEN` as NaN."""
-    values = codes / _SCALE
+def decode_probability(codes: NDArray[np.uint16], dtype: DTypeLike = np.float64) -> NDArray[Any]:
+    """Return the probabilities of 16-bit codes as floats of ``dtype``, :data:`UNSEEN` as NaN."""
+    values: NDArray[Any] = codes.astype(dtype)
+    values /= values.dtype.type(_SCALE)
     values[codes == UNSEEN] = np.nan
     return values
 
