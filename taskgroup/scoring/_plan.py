@@ -1,0 +1,266 @@
+"""Which method should serve which task, under a budget, and what that gains."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from taskgroup._artifact import read_json, write_json
+from taskgroup._validation import check_int, check_known, check_real
+from taskgroup.exceptions import InvalidInputError
+from taskgroup.scoring._budget import choose_units
+from taskgroup.scoring._comparison import Measured
+from taskgroup.scoring._names import family
+from taskgroup.scoring._noise import believed
+from taskgroup.scoring._score import Predictions, score
+from taskgroup.scoring._scorecard import Scorecard
+from taskgroup.scoring._verdict import decide
+from taskgroup.tasks import TaskSet
+
+__all__ = ["PlanChoice", "judge", "make_plan"]
+
+_ALONE = ("single-task", "linear")
+_BASELINES = ("stl", "mtl", "mtl-ensemble")
+
+
+@dataclass(frozen=True)
+class PlanChoice:
+    """The method chosen for every task, and the verdict. Made by :func:`make_plan`.
+
+    Parameters
+    ----------
+    tasks : dict
+        {task: {"method", "valid", "test", "stl_test", "mtl_test", "leave_alone"}}; scores are main metrics, means over
+        seeds, None where undefined. "leave_alone": a model of the task's own serves it best, or it is akin to no other
+        task.
+    verdict : str
+        One sentence.
+    decision : str
+        See :class:`~taskgroup.scoring.Verdict`.
+    reasons : tuple of str
+        What was compared, with numbers.
+    gains : dict
+        {baseline: {"mean", "ci95", "p"}}: mean test gain of the plan over stl, mtl, mtl-ensemble and the reference.
+    reference : str
+        The method that is best on average on validation data, towards which all tasks are shrunk.
+    test : dict
+        {"mean", "ci95"} of the plan's main metric over tasks on test data.
+    n_models : int or None
+        Models that the plan serves; None when the costs do not say.
+    budget : dict
+        {"max_models", "max_flops"} as given.
+    """
+
+    tasks: Mapping[str, Mapping[str, Any]]
+    verdict: str
+    decision: str
+    reasons: Sequence[str]
+    gains: Mapping[str, Mapping[str, Any]]
+    reference: str
+    test: Mapping[str, Any]
+    n_models: int | None = None
+    budget: Mapping[str, float | None] = field(default_factory=dict)
+
+    @property
+    def methods(self) -> dict[str, tuple[str, ...]]:
+        """The tasks that each chosen method serves."""
+        served: dict[str, list[str]] = {}
+        for task, row in self.tasks.items():
+            served.setdefault(row["method"], []).append(task)
+        return {method: tuple(names) for method, names in served.items()}
+
+    @property
+    def left_alone(self) -> tuple[str, ...]:
+        """Names of the tasks that are best left alone."""
+        return tuple(task for task, row in self.tasks.items() if row["leave_alone"])
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the plan as JSON, atomically."""
+        write_json(path, "plan", self.to_dict())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the document of plan.json, without its header."""
+        names = ("verdict", "decision", "reasons", "reference", "test", "gains", "n_models", "budget", "tasks")
+        return {name: getattr(self, name) for name in names}
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> PlanChoice:
+        """Return the plan saved at ``path``.
+
+        Raises
+        ------
+        ArtifactError
+            When the file is missing, damaged, or of another format or version.
+        """
+        document = read_json(path, "plan")
+        fields = {name: document[name] for name in cls.__dataclass_fields__}
+        return cls(**fields | {"reasons": tuple(fields["reasons"])})
+
+
+def make_plan(
+    card: Scorecard,
+    *,
+    candidates: Sequence[str] | None = None,
+    isolated: Sequence[str] = (),
+    max_models: int | None = None,
+    max_flops: float | None = None,
+    min_gain: float = 0.0,
+    margin: float = 0.01,
+) -> PlanChoice:
+    """Return which method should serve each task, chosen on validation data, and its gains on test data.
+
+    The reference is the method of the largest mean validation score. A task leaves it for the method with the largest
+    believed gain over it, where each method's gains are shrunk towards their mean by their noise (empirical Bayes):
+    when they spread no wider than noise, all tasks stay with the reference.
+
+    Parameters
+    ----------
+    card : Scorecard
+        Scores with the splits "valid" and "test", and the ``costs`` that budgets refer to. Of each method's entry are
+        read "n_models", "inference_flops_per_task" and "groups", the lists of names of tasks that one of its
+        models serves; without groups a method is served whole, single-task and linear ones task by task.
+    candidates : sequence of str, optional
+        Methods that may be chosen; all but random-groups, which is a control, when left out.
+    isolated : sequence of str
+        Tasks that the grouping found akin to no other.
+    max_models : int, optional
+        The most models to serve; a model that serves many tasks counts once.
+    max_flops : float, optional
+        The most floating-point operations per task to answer one sample, averaged over the tasks.
+    min_gain : float
+        Believed gain below which a task stays with the reference.
+    margin : float
+        The smallest difference of the mean score that the verdict treats as worth a more complex plan.
+
+    Raises
+    ------
+    InvalidInputError
+        When a split is missing, a candidate is not known, or no plan fits the budget.
+    """
+    if not {"valid", "test"} <= set(card.splits):
+        raise InvalidInputError(f"a plan needs the splits 'valid' and 'test'; got {', '.join(card.splits)}.")
+    names = list(candidates) if candidates is not None else [m for m in card.methods if m != "random-groups"]
+    if not names:
+        raise InvalidInputError("`candidates` must hold at least one method; got none.")
+    for name in names:
+        check_known("method", name, card.methods)
+    for name in isolated:
+        card.tasks.index_of(name)
+    valid, test = card.main["valid"], card.main["test"]
+    reference = max(names, key=lambda name: _average(valid[name]))
+    value = np.stack(
+        [
+            np.zeros(len(card.tasks)) if m == reference else believed(valid[m].minus(valid[reference])) - min_gain
+            for m in names
+        ]
+    )
+    units = _units(card, names)
+    limits = np.array([
+        np.inf if max_models is None else check_int("max_models", max_models, low=1),
+        np.inf if max_flops is None else check_real("max_flops", max_flops, low=1.0),
+    ])  # fmt: skip
+    kept = _keep(units, value, limits, names.index(reference))
+    worth = np.array([np.where(unit.serves, value[unit.method], -np.inf) for unit in kept])
+    owner = worth.argmax(0)
+    choice = [names[kept[u].method] for u in owner]
+
+    plan = Measured.mix(test, choice)
+    against = [name for name in dict.fromkeys((*_BASELINES, reference)) if name in test]
+    intervals = card.resampler.intervals([plan, *(plan.minus(test[name]) for name in against)])
+    gains = {n: {"mean": i.mean, "ci95": i.ci95, "p": i.p} for n, i in zip(against, intervals[1:], strict=True)}
+    groups = [len(card.costs[name]["groups"]) for name in choice if card.costs.get(name, {}).get("groups")]
+    verdict = decide(card, names, plan, margin=margin, n_groups=max(groups) if groups else None)
+    rows = {
+        task.name: {
+            "method": method,
+            "valid": valid[method].by_task[t],
+            "test": test[method].by_task[t],
+            "stl_test": test["stl"].by_task[t] if "stl" in test else None,
+            "mtl_test": test["mtl"].by_task[t] if "mtl" in test else None,
+            "leave_alone": family(method) in _ALONE or (task.name in isolated and family(method) == "split"),
+        }
+        for t, (task, method) in enumerate(zip(card.tasks, choice, strict=True))
+    }
+    n_models = sum(kept[u].cost[0] for u in np.unique(owner))
+    return PlanChoice(
+        rows, verdict.sentence, verdict.decision, verdict.reasons, gains, reference,
+        {"mean": intervals[0].mean, "ci95": intervals[0].ci95},
+        None if np.isnan(n_models) else round(n_models),
+        {"max_models": max_models, "max_flops": max_flops},
+    )  # fmt: skip
+
+
+def judge(
+    y_true: Mapping[str, ArrayLike],
+    predictions: Mapping[str, Predictions],
+    *,
+    tasks: TaskSet | Sequence[Any] | None = None,
+    costs: Mapping[str, Mapping[str, Any]] | None = None,
+    isolated: Sequence[str] = (),
+    max_models: int | None = None,
+    max_flops: float | None = None,
+    random_state: int = 0,
+) -> tuple[Scorecard, PlanChoice]:
+    """Return the scorecard and the plan of predictions on the splits "valid" and "test".
+
+    Arguments are those of :func:`score` and :func:`make_plan`.
+    """
+    card = score(y_true, predictions, tasks=tasks, costs=costs, random_state=random_state)
+    return card, make_plan(card, isolated=isolated, max_models=max_models, max_flops=max_flops)
+
+
+@dataclass(frozen=True, eq=False)
+class _Unit:
+    """What can be served by itself: some models of one method, for some tasks."""
+
+    method: int
+    serves: NDArray[np.bool_]  # (T,)
+    cost: tuple[float, float]  # models, inference FLOPs per task of the whole set; NaN where not known
+
+
+def _units(card: Scorecard, names: Sequence[str]) -> list[_Unit]:
+    """Return the units of every method: its groups, one task each for single-task and linear methods, or all of it."""
+    units = []
+    for m, name in enumerate(names):
+        entry = card.costs.get(name, {})
+        alone = family(name) in _ALONE
+        groups = entry.get("groups") or ([[task] for task in card.tasks.names] if alone else [card.tasks.names])
+        for group in groups:
+            serves = np.zeros(len(card.tasks), bool)
+            serves[[card.tasks.index_of(task) for task in group]] = True
+            share = serves.sum() / len(card.tasks)
+            cost = entry.get("n_models", np.nan) / len(groups), entry.get("inference_flops_per_task", np.nan) * share
+            units.append(_Unit(m, serves, cost))
+    return units
+
+
+def _keep(units: list[_Unit], value: NDArray[np.float64], limits: NDArray[np.float64], reference: int) -> list[_Unit]:
+    """Return the units that the budget lets us keep, the reference's first so that it wins ties."""
+    units = sorted(units, key=lambda unit: unit.method != reference)
+    limited = np.isfinite(limits)
+    if not limited.any():
+        return units
+    cost = np.array([unit.cost for unit in units])[:, limited]
+    if np.isnan(cost).any():
+        raise InvalidInputError(
+            "a budget needs the costs of every candidate; give `costs` with n_models and inference_flops_per_task."
+        )
+    worth = np.array([np.where(unit.serves, value[unit.method], -np.inf) for unit in units])
+    methods = np.array([unit.method for unit in units])
+    starts = [np.flatnonzero(methods == m) for m in range(len(value))]
+    kept = choose_units(worth, cost, limits[limited], starts)
+    if kept is None:
+        least = min(tuple(cost[start].sum(0)) for start in starts)
+        raise InvalidInputError(
+            f"no method fits the budget {limits[limited].tolist()}; the cheapest needs {list(least)}. Raise it."
+        )
+    return [units[u] for u in kept]
+
+
+def _average(measured: Measured) -> float:
+    return float(np.nan_to_num(measured.by_seed.mean(), nan=-np.inf))

@@ -1,0 +1,222 @@
+"""The scorecard: every metric of every task, method, seed and split, with intervals and paired comparisons."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from taskgroup._artifact import write_json
+from taskgroup._validation import check_known
+from taskgroup.exceptions import InvalidInputError
+from taskgroup.scoring._comparison import Comparison, Interval, Measured, Resampler, replication
+from taskgroup.scoring._metrics import LOWER_IS_BETTER, METRICS, main_metrics
+from taskgroup.scoring._names import CONTROLS, family
+from taskgroup.scoring._noise import noise_variance
+from taskgroup.scoring._rows import ScoreRow, write_score_rows
+from taskgroup.tasks import TaskSet
+
+__all__ = ["Scorecard"]
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Scorecard:
+    """Scores of some methods on T tasks. Made by :func:`score`.
+
+    Parameters
+    ----------
+    tasks : TaskSet
+        The T tasks.
+    main : dict
+        {split: {method: :class:`Measured`}}: the main metric by seed and task, with the influence of the samples.
+    values : dict
+        {split: {method: {metric: (S, T)}}}: every metric by seed and task, NaN where undefined.
+    counts : dict
+        {split: (2, T) int}: labelled samples, and positive ones of binary tasks.
+    chance : dict
+        {split: (T,)}: what the main metrics are worth without looking at the inputs.
+    baseline : str
+        The method that others are measured against.
+    resampler : Resampler
+        Source of the intervals.
+    costs : dict
+        {method: {"params", "n_models", ...}}: the ledger, repeated in scores.json.
+    """
+
+    tasks: TaskSet
+    main: Mapping[str, Mapping[str, Measured]]
+    values: Mapping[str, Mapping[str, Mapping[str, Floats]]]
+    counts: Mapping[str, NDArray[np.int64]]
+    chance: Mapping[str, Floats]
+    baseline: str
+    resampler: Resampler
+    costs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Names of the splits, validation first."""
+        return tuple(self.main)
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """Names of the methods, in the order given."""
+        return tuple(self.main[self.judged])
+
+    @property
+    def judged(self) -> str:
+        """The split that comparisons are made on: the last one, the test split where there is one."""
+        return self.splits[-1]
+
+    def value(
+        self,
+        task: str,
+        method: str,
+        seed: int | str | None = None,
+        split: str | None = None,
+        metric: str | None = None,
+    ) -> float:
+        """Return one score; by default the mean over seeds of the task's main metric on the judged split."""
+        column = self.tasks.index_of(task)
+        part = check_known("split", split or self.judged, self.splits)
+        check_known("method", method, self.methods)
+        named = metric or main_metrics(self.tasks)[column]
+        check_known("metric", named, self.values[part][method])
+        scores = self.values[part][method][named][:, column]
+        if seed is None:
+            return float(scores.mean())
+        seeds = self.main[part][method].seeds
+        if seed not in seeds:
+            raise InvalidInputError(f"method {method!r} has no seed {seed!r}; it has {', '.join(map(str, seeds))}.")
+        return float(scores[seeds.index(seed)])
+
+    def rows(self) -> Iterator[ScoreRow]:
+        """Yield every score, sorted by split, method, seed, task and metric as given."""
+        for split, methods in self.values.items():
+            n, n_positive = self.counts[split].tolist()
+            for method, metrics in methods.items():
+                for s, seed in enumerate(self.main[split][method].seeds):
+                    for t, task in enumerate(self.tasks):
+                        for metric in METRICS[task.kind]:
+                            value = float(metrics[metric][s, t])
+                            yield ScoreRow(
+                                task.name, method, seed, split, metric,
+                                None if np.isnan(value) else value,
+                                n[t], n_positive[t] if task.kind == "binary" else None,
+                            )  # fmt: skip
+
+    @cached_property
+    def comparisons(self) -> list[Comparison]:
+        """Every method against the baseline; then every grouping against every control.
+
+        Each question has its own Holm correction: whether anything beats the baseline, and whether this grouping beats
+        its controls.
+        """
+        rows = self.compare([(method, self.baseline) for method in self.methods if method != self.baseline])
+        for method in self.methods:
+            if family(method) == "split":
+                against = (c for c in self.methods if c in CONTROLS and c not in {self.baseline, method})
+                rows += self.compare([(method, control) for control in against])
+        return rows
+
+    def compare(self, pairs: Sequence[tuple[str, str]], split: str | None = None) -> list[Comparison]:
+        """Return the differences of the mean main metric of (method, baseline) pairs, Holm-corrected together."""
+        methods = self.main[check_known("split", split or self.judged, self.splits)]
+        for name in {name for pair in pairs for name in pair}:
+            check_known("method", name, methods)
+        return self.resampler.compare(methods, pairs)
+
+    @cached_property
+    def means(self) -> dict[str, Interval]:
+        """Mean of the main metric over tasks, with its interval, of every method."""
+        methods = self.main[self.judged]
+        return dict(zip(methods, self.resampler.intervals(list(methods.values())), strict=True))
+
+    def replication(self, method: str, baseline: str | None = None) -> dict[str, float | int | None] | None:
+        """Return whether gains per task seen on validation data with some seeds come back on test data with others."""
+        if len(self.splits) < 2:
+            return None
+        first, last = (self.main[split] for split in (self.splits[0], self.judged))
+        against = baseline or self.baseline
+        return replication(first[method].minus(first[against]), last[method].minus(last[against]))
+
+    def summary(self) -> list[dict[str, Any]]:
+        """Return one row per method, best mean first.
+
+        "mean" and "ci95" are of the main metric over the tasks. "better" and "worse" are the shares of the tasks whose
+        difference to the baseline is beyond its own 95 % noise; .025 of each is expected by chance. "worst_task" loses
+        most to the baseline, by "worst_difference". "delta_m" is the mean relative gain in percent (Maninis et al.,
+        arXiv 1904.08918, equation 3), with RMSE in place of R2. "p_holm" is of the difference to "vs".
+        """
+        methods, vs = self.main[self.judged], self.methods
+        compared = {c.method: c for c in self.comparisons if c.baseline == self.baseline}
+        rows = []
+        for name in sorted(vs, key=lambda m: -np.nan_to_num(self.means[m].mean, nan=-np.inf)):
+            difference = methods[name].minus(methods[self.baseline])
+            gains, error = difference.by_task[difference.defined], noise_variance(difference)[difference.defined] ** 0.5
+            names = np.array(self.tasks.names)[difference.defined]
+            is_other = name != self.baseline and len(gains) > 0
+            rows.append(
+                {
+                    "method": name,
+                    "mean": self.means[name].mean,
+                    "ci95": self.means[name].ci95,
+                    "better": float(np.mean(gains > 1.96 * error)) if is_other else None,
+                    "worse": float(np.mean(gains < -1.96 * error)) if is_other else None,
+                    "worst_task": str(names[gains.argmin()]) if is_other else None,
+                    "worst_difference": float(gains.min()) if is_other else None,
+                    "delta_m": self._delta_m(name) if is_other else None,
+                    "p_holm": compared[name].p_holm if is_other else None,
+                    "vs": self.baseline if is_other else None,
+                }
+            )
+        return rows
+
+    def to_csv(self, path: str | os.PathLike[str]) -> None:
+        """Write every score with the columns of :class:`ScoreRow`; undefined values are empty."""
+        write_score_rows(path, self.rows())
+
+    def to_json(self, path: str | os.PathLike[str]) -> None:
+        """Write means, intervals, costs, the summary and the comparisons."""
+        write_json(path, "scores", self.to_dict())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the document of scores.json, without its header."""
+        others = [m for m in self.methods if m != self.baseline]
+        return {
+            "split": self.judged,
+            "baseline": self.baseline,
+            "methods": {name: self._document(name) for name in self.methods},
+            "main_metric": dict(zip(self.tasks.names, main_metrics(self.tasks), strict=True)),
+            "summary": self.summary(),
+            "comparisons": [comparison.to_dict() for comparison in self.comparisons],
+            "replication": {name: self.replication(name) for name in others},
+        }
+
+    def _document(self, method: str) -> dict[str, Any]:
+        """Return the entry of one method: a mean per metric, an interval where every task has it as its main metric."""
+        mains = set(main_metrics(self.tasks))
+        entry: dict[str, Any] = {"main": {"mean": self.means[method].mean, "ci95": self.means[method].ci95}}
+        for metric, values in self.values[self.judged][method].items():
+            defined = ~np.isnan(values).any(0)
+            entry[metric] = {"mean": float(values[:, defined].mean()) if defined.any() else None}
+            if mains == {metric}:
+                entry[metric]["ci95"] = self.means[method].ci95
+        return entry | dict(self.costs.get(method, {}))
+
+    def _delta_m(self, method: str) -> float:
+        """Return the mean over tasks of the relative gain over the baseline, in percent."""
+        mine, theirs = (self.values[self.judged][name] for name in (method, self.baseline))
+        gains = []
+        for t, name in enumerate(main_metrics(self.tasks)):
+            metric = "rmse" if name == "r2" else name
+            a, b = mine[metric][:, t].mean(), theirs[metric][:, t].mean()
+            if b != 0 and np.isfinite(a) and np.isfinite(b):
+                gains.append((b - a if metric in LOWER_IS_BETTER else a - b) / b)
+        return 100 * float(np.mean(gains)) if gains else float("nan")
