@@ -7,7 +7,10 @@ from typing import Any
 
 from taskgroup._validation import check_int, check_real
 
-__all__ = ["FitSettings"]
+__all__ = ["DEFAULT_DROPOUT", "DEFAULT_HIDDEN", "FitSettings"]
+
+DEFAULT_HIDDEN = (128, 64)
+DEFAULT_DROPOUT = 0.2
 
 
 @dataclass(frozen=True)

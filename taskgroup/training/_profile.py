@@ -1,0 +1,165 @@
+"""The profile: one multi-task training, watched by a Data Map tracker."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from taskgroup._artifact import json_ready, write_text
+from taskgroup._validation import check_int
+from taskgroup.data import TaskTable
+from taskgroup.datamaps import DataMaps
+from taskgroup.exceptions import ArtifactError
+from taskgroup.models import MultiTaskModel
+from taskgroup.tracker import DataMapTracker
+from taskgroup.training._cost import Cost
+from taskgroup.training._data import TrainingData
+from taskgroup.training._fit import fit_many
+from taskgroup.training._network import PROFILE, MakeEncoder, Network, load_network, load_state, state_of
+from taskgroup.training._settings import DEFAULT_DROPOUT, DEFAULT_HIDDEN, FitSettings
+
+__all__ = ["Profile", "profile"]
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Profile:
+    """What one multi-task training taught about the tasks.
+
+    Parameters
+    ----------
+    maps : DataMaps
+        Data Maps of the training rows; ``sample_ids`` are row numbers of the table.
+    model : MultiTaskModel
+        The model with its best weights, in evaluation mode.
+    history : list of dict
+        {"epoch", "valid_loss"} for every epoch, 0 being the start.
+    network : Network
+        How to build the model.
+    cost : Cost
+        What the training cost.
+    """
+
+    maps: DataMaps
+    model: MultiTaskModel
+    history: list[dict[str, Any]]
+    network: Network
+    cost: Cost
+
+    def save(self, run_dir: str | os.PathLike[str]) -> None:
+        """Write ``datamaps.safetensors``, ``profile/model.safetensors`` and ``profile/history.jsonl`` atomically."""
+        folder = Path(run_dir)
+        self.maps.save(folder / "datamaps.safetensors")
+        self.network.save(folder, state_of(self.model), cost=self.cost.to_dict())
+        lines = "".join(json.dumps(json_ready(row)) + "\n" for row in self.history)
+        write_text(folder / "profile" / "history.jsonl", lines)
+
+    @classmethod
+    def load(
+        cls, run_dir: str | os.PathLike[str], table: TaskTable, *, encoder: MakeEncoder | None = None
+    ) -> Profile:
+        """Return the profile saved in a run directory; the table tells the model what its inputs look like.
+
+        Raises
+        ------
+        ArtifactError
+            When a file is missing, damaged, or of another format or version.
+        """
+        folder = Path(run_dir)
+        network, state, document = load_network(folder, PROFILE)
+        model = network.build(table.schema, table.tasks, encoder)
+        load_state(model, state)
+        path = folder / "profile" / "history.jsonl"
+        if not path.is_file():
+            raise ArtifactError(f"{path}: no such file; run `taskgroup profile` first.")
+        history = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        maps = DataMaps.load(folder / "datamaps.safetensors")
+        return cls(maps, model.eval(), history, network, Cost(**document["cost"]))
+
+
+def profile(
+    table: TaskTable,
+    *,
+    epochs: int = 20,
+    hidden: Sequence[int] = DEFAULT_HIDDEN,
+    dropout: float = DEFAULT_DROPOUT,
+    encoder: str | MakeEncoder = "auto",
+    settings: FitSettings | None = None,
+    random_state: int = 0,
+    progress: Progress | None = None,
+) -> Profile:
+    """Return the Data Maps of all tasks and the model that was trained to record them.
+
+    One shared-bottom network is trained on all tasks for a fixed number of epochs. Maps hold the probabilities of its
+    training-mode forward passes, each before the step it led to; the weights kept are those of the epoch that was best
+    on the validation rows.
+
+    Parameters
+    ----------
+    table : TaskTable
+        The tasks.
+    epochs : int
+        Passes over the training rows, all of which are recorded.
+    hidden : sequence of int
+        Widths of the trunk.
+    dropout : float
+        After every hidden layer.
+    encoder : {"auto", "mlp", "fields"} or callable
+        See :func:`taskgroup.models.build_model`.
+    settings : FitSettings, optional
+        Batch size, learning rate, weight decay; its `epochs` and `patience` are not used.
+    random_state : int
+        Seed of weights, order and dropout.
+    progress : callable, optional
+        Called as ``progress("profile", epochs done, epochs)``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(size=(60, 3))
+    >>> table = TaskTable.from_arrays(X, X[:, :2] > 0, ["a", "b"])
+    >>> found = profile(table, epochs=2, hidden=(4,))
+    >>> found.maps.confidence.shape, len(found.history)
+    ((36, 2), 3)
+    """
+    check_int("epochs", epochs, low=1)
+    data = TrainingData.from_table(table)
+    network = Network(
+        PROFILE, table.tasks.names, tuple(hidden), seed=random_state, stream=random_state, dropout=dropout,
+        encoder=encoder if isinstance(encoder, str) else "custom",
+    )  # fmt: skip
+    model = network.build(data.schema, data.tasks, None if isinstance(encoder, str) else encoder)
+    model.set_output_bias(data.output_bias)
+    recorder = _Recorder(table, data, epochs, progress)
+    settings = replace(settings or FitSettings(), epochs=epochs, patience=None)
+    (fitted,) = fit_many([model], data, seeds=[random_state], settings=settings, observer=recorder)
+    maps = replace(recorder.tracker.data_maps(), sample_ids=table.rows("train"))
+    history = [{"epoch": epoch, "valid_loss": loss} for epoch, loss in enumerate(fitted.valid_loss)]
+    return Profile(maps, fitted.model, history, network, fitted.cost)
+
+
+class _Recorder:
+    """Hands every batch to a tracker, in the units of the targets."""
+
+    def __init__(self, table: TaskTable, data: TrainingData, epochs: int, progress: Progress | None) -> None:
+        targets = table.targets("train")
+        self.tracker = DataMapTracker(table.tasks, len(targets), n_epochs=epochs, targets=targets)
+        self.mean, self.scale = torch.from_numpy(data.target_scale.mean), torch.from_numpy(data.target_scale.scale)
+        self.epochs, self.progress = epochs, progress
+
+    def on_batch(self, model: int, rows: Tensor, outputs: Tensor) -> None:
+        self.tracker.update(rows, outputs * self.scale + self.mean)
+
+    def on_epoch_end(self, epoch: int) -> None:
+        self.tracker.end_epoch()
+        if self.progress is not None:
+            self.progress("profile", epoch, self.epochs)

@@ -1,0 +1,184 @@
+"""Fit a grouping and every control that is needed to judge it, on the same rows and seeds; score them; plan.
+
+The order of work: what depends on nothing (single-task, all-in-one and linear models), then the networks that start
+from all-in-one networks (groups, random groups), then as many further members of the ensembles as the groups' training
+operations pay for.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from taskgroup._artifact import write_json
+from taskgroup._validation import check_choice, check_int, check_real
+from taskgroup.data import TaskTable
+from taskgroup.exceptions import InvalidInputError
+from taskgroup.grouping import Grouping
+from taskgroup.scoring import PlanChoice, Scorecard, judge
+from taskgroup.training._controls import label_grouping, wide_hidden
+from taskgroup.training._cost import Cost
+from taskgroup.training._data import TrainingData
+from taskgroup.training._executors import Executor, Order, RunAll, workers
+from taskgroup.training._methods import METHODS, Answer, Design
+from taskgroup.training._network import PROFILE, MakeEncoder, state_of
+from taskgroup.training._profile import Profile
+from taskgroup.training._settings import DEFAULT_DROPOUT, DEFAULT_HIDDEN, FitSettings
+from taskgroup.training._store import Store
+from taskgroup.training._unit import Starts, Unit
+
+__all__ = ["RetrainResult", "retrain"]
+
+Progress = Callable[[str, int, int], None]
+Packed = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class RetrainResult:
+    """Scores of every method, the plan that follows, what everything cost, and the networks.
+
+    Parameters
+    ----------
+    scorecard : Scorecard
+        Metrics of every task, method, seed and split.
+    plan : PlanChoice
+        Which method should serve each task, and the verdict.
+    ledger : dict
+        {"methods": {method: costs of one seed, on average}, "profile": costs and share of one all-in-one training}.
+    predictions : dict
+        {split: {method: {seed: packed outputs}}}; random-groups has a leading axis of draws.
+    """
+
+    scorecard: Scorecard
+    plan: PlanChoice
+    ledger: Mapping[str, Any]
+    predictions: Mapping[str, Mapping[str, Mapping[int, Packed]]]
+    _bench: _Bench
+
+    def save(self, run_dir: str | os.PathLike[str]) -> None:
+        """Write scores.csv, scores.json, plan.json, ledger.json and the networks below ``models/``, atomically."""
+        folder = Path(run_dir)
+        self._bench.save(folder / "models")
+        self.scorecard.to_csv(folder / "scores.csv")
+        self.scorecard.to_json(folder / "scores.json")
+        write_json(folder / "ledger.json", "ledger", self.ledger)
+        self.plan.save(folder / "plan.json")
+
+
+def retrain(
+    table: TaskTable,
+    grouping: Grouping,
+    *,
+    profile: Profile | None = None,
+    arch: str | Sequence[str] = "shared-bottom",
+    encoder: str | MakeEncoder = "auto",
+    seeds: int = 3,
+    random_state: int = 0,
+    hidden: Sequence[int] | None = None,
+    dropout: float | None = None,
+    settings: FitSettings | None = None,
+    members: int = 3,
+    start: Literal["members", "profile", "scratch"] = "members",
+    soft: Literal["best", "mean"] = "best",
+    draws: int = 3,
+    jobs: int = 1,
+    executor: Executor | None = None,
+    out: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    methods: Sequence[str] | None = None,
+    max_models: int | None = None,
+    max_flops: float | None = None,
+    progress: Progress | None = None,
+) -> RetrainResult:
+    """Return how the grouping fares against every control, and which method should serve each task.
+
+    Parameters
+    ----------
+    table : TaskTable
+        The tasks.
+    grouping : Grouping
+        Of the table's tasks, hard or soft.
+    profile : Profile, optional
+        Gives the widths and the dropout; with ``start="profile"`` also the weights that groups start from.
+    arch : str or sequence of str
+        Architectures. Each one but "shared-bottom" adds the methods ``grouped:<arch>`` and ``units:<arch>``.
+    encoder : {"auto", "mlp", "fields"} or callable
+        See :func:`taskgroup.models.build_model`.
+    seeds : int
+        Repetitions of everything but the linear models.
+    random_state : int
+        The same number gives the same result, whoever runs the work.
+    hidden, dropout
+        Of every network; the profile's when left out.
+    settings : FitSettings, optional
+        Epochs, patience, batch size, learning rate of every network.
+    members : int
+        All-in-one networks that are specialised to the groups; their logits are averaged.
+    start : {"members", "profile", "scratch"}
+        Where the groups' networks start. With "members" and "profile" the start counts as epoch 0, so that on
+        validation data a group is never worse than what it started from.
+    soft : {"best", "mean"}
+        Who answers for a task of several groups: its best group, or all by membership (STG-MTL's rule).
+    draws : int
+        Random groupings of the same sizes.
+    jobs : int
+        Local processes, one thread each.
+    executor : Executor, optional
+        Anything with ``submit``, instead of `jobs`.
+    out : path-like, optional
+        Run directory: finished units of work are kept there at once, and the result in the end.
+    resume : bool
+        Go on in `out`; refuse when it was made with other inputs.
+    methods : sequence of str, optional
+        Some of :data:`METHODS`; all of them when left out.
+    max_models, max_flops
+        Budget of the plan, see :func:`taskgroup.scoring.make_plan`.
+    progress : callable, optional
+        Called as ``progress(stage, networks done, networks)``.
+
+    Raises
+    ------
+    InvalidInputError
+        When the grouping is not one of the table's tasks, or an argument breaks its rule.
+    """
+    make_encoder = None if isinstance(encoder, str) else encoder
+    design = Design(
+        table.tasks,
+        hidden=tuple(hidden if hidden is not None else profile.network.hidden if profile else DEFAULT_HIDDEN),
+        dropout=dropout if dropout is not None else profile.network.dropout if profile else DEFAULT_DROPOUT,
+        members=check_int("members", members, low=1),
+        start=check_choice("start", start, ("members", "profile", "scratch")),
+        soft=check_choice("soft", soft, ("best", "mean")),
+        settings=settings or FitSettings(),
+        encoder=encoder if isinstance(encoder, str) else "custom",
+        random_state=check_int("random_state", random_state, low=0),
+    )
+    check_int("seeds", seeds, low=1)
+    check_int("draws", draws, low=1)
+    check_int("jobs", jobs, low=1)
+    _check_inputs(table, grouping, profile, start)
+    archs = [arch] if isinstance(arch, str) else list(arch)
+    wanted = _wanted(methods, archs, table, grouping)
+    data = TrainingData.from_table(table)
+    store = Store(None if out is None else Path(out) / "models", resume=resume)
+    with workers(data, make_encoder, jobs, executor) as run_all:
+        bench = _Bench(table, data, design, store, run_all, make_encoder, progress)
+        bench.run(wanted, grouping, range(seeds), draws, profile)
+    predictions = {split: bench.predictions(split) for split in ("valid", "test")}
+    ledger = bench.ledger(profile)
+    card, plan = judge(
+        {split: table.targets(split) for split in ("valid", "test")}, predictions,
+        tasks=table.tasks, costs=ledger["methods"], isolated=grouping.isolated,
+        max_models=max_models, max_flops=max_flops, random_state=random_state,
+    )  # fmt: skip
+    result = RetrainResult(card, plan, ledger, predictions, bench)
+    if out is not None:
+        result.save(out)
+    return result
