@@ -12,7 +12,7 @@ from ._options import GroupCount, common, option, overwrite, run_argument
 __all__ = ["cluster", "cluster_options", "cluster_settings"]
 
 METHODS = ("spectral", "ward", "kmeans", "fuzzy", "gmm", "average", "louvain")
-KINDS = ("abs-corr", "corr+", "class-residual", "variability", "joint", "consensus", "raw", "distribution", "labels")
+KINDS = ("abs-corr", "corr+", "class-residual", "variability", "joint", "raw", "distribution", "labels")
 
 
 def cluster_options(command: Any) -> Any:
