@@ -137,7 +137,12 @@ def take(x: Tensor, index: Pick) -> Tensor:
 
     An index is a plain sequence, not a buffer: buffers would be stacked when models are batched with vmap.
     """
-    if index is None or shared(x):
+    return x if shared(x) else rows(x, index)
+
+
+def rows(x: Tensor, index: Pick) -> Tensor:
+    """Return the picked rows of ``x``, the first axis."""
+    if index is None:
         return x
     return x[index] if isinstance(index, slice) else x.index_select(0, torch.tensor(index, device=x.device))
 
