@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from taskgroup.models._layers import BatchedLinear, Pick, Roles, pick, rows, shared, take
+from taskgroup.models._layers import BatchedLinear, Pick, Roles, pick, row_major_gradient, rows, shared, take
 from taskgroup.tasks import TaskSet
 
 __all__ = ["TaskHeads", "output_tasks"]
@@ -65,7 +65,7 @@ class TaskHeads(nn.Module):
         if shared(features) and self.tower is None:
             return F.linear(features.squeeze(0), self.weight, self.bias)
         layout = self._one_unit if shared(features) else self._own_units
-        values = take(features, layout.units).transpose(1, 2)  # (V, D, B): V blocks of n task slots each
+        values = row_major_gradient(take(features, layout.units)).transpose(1, 2)  # (V, D, B), V blocks of n task slots
         n_blocks, _, n_samples = values.shape
         if self.tower is not None:
             weight = rows(self.tower.weight, layout.tasks).view(n_blocks, -1, values.shape[1])  # (V, n * tower, D)
