@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -137,7 +138,12 @@ def take(x: Tensor, index: Pick) -> Tensor:
 
     An index is a plain sequence, not a buffer: buffers would be stacked when models are batched with vmap.
     """
-    if index is None or shared(x):
+    return x if shared(x) else rows(x, index)
+
+
+def rows(x: Tensor, index: Pick) -> Tensor:
+    """Return the picked rows of ``x``, the first axis."""
+    if index is None:
         return x
     return x[index] if isinstance(index, slice) else x.index_select(0, torch.tensor(index, device=x.device))
 
@@ -155,6 +161,32 @@ def fuse(weights: Tensor, experts: Tensor, start: Tensor | None = None) -> Tenso
     if start is None:
         return torch.bmm(weights, experts).transpose(0, 1)
     return torch.baddbmm(start.transpose(0, 1), weights, experts).transpose(0, 1)
+
+
+def row_major_gradient(x: Tensor) -> Tensor:
+    """Return ``x`` itself; its gradient will be laid out row by row.
+
+    The gradient of transposed features has its last axis apart in memory, and batched products then fall back to one
+    product and one copy a sample.
+    """
+    same: Tensor = _RowMajorGradient.apply(x)  # type: ignore[no-untyped-call]
+    return same
+
+
+class _RowMajorGradient(torch.autograd.Function):
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor) -> Tensor:
+        return x.view_as(x)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        pass
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        return gradients[0].contiguous()
 
 
 def level_widths(in_features: int, levels: Sequence[tuple[int, ...]]) -> list[tuple[int, ...]]:
