@@ -31,7 +31,7 @@ MAX_PANELS = 100
 _CELLS = 64  # cells along each side of a panel
 _GAP, _TITLE = 8, 17  # cells between panels, and above each for its name
 _CHUNK = 1 << 20  # values binned at a time
-_FAINTEST = 0.4  # opacity of a cell with one sample; the fullest cell has 1
+_FAINTEST = 0.55  # opacity of a cell with one sample; the fullest cell has 1
 
 
 def plot_data_maps(maps: DataMaps, tasks: Sequence[str] | None = None, *, grouping: Grouping | None = None) -> Figure:
