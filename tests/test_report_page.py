@@ -207,6 +207,20 @@ def test_same_artefacts_give_the_same_bytes(whole, tmp_path):
     assert {path.name: path.read_bytes() for path in (run / "figures").iterdir()} == before
 
 
+def test_page_does_not_change_while_the_report_itself_is_a_running_step(whole, tmp_path):
+    run = _copy(whole, tmp_path)
+    before = write_report(run).read_text(encoding="utf-8")
+    steps = read_json(run / "run.json", "run")["steps"]
+    _change(run, "run", status="running", finished=None, steps={**steps, "report": {"status": "running"}})
+    assert write_report(run).read_text(encoding="utf-8") == before
+
+
+def test_usual_run_directory_needs_no_name_in_commands(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    text = Page(write_report(write_synthetic_run("taskgroup-run", upto="profile")).read_text(encoding="utf-8")).text
+    assert re.search(r"Make them with taskgroup cluster\n", text)
+
+
 def test_mixed_kinds_have_one_gain_figure_a_metric(tmp_path):
     tasks = [
         Task("r", kind="regression"),
@@ -235,10 +249,10 @@ def test_gains_are_paired_by_seed_and_leave_out_undefined_tasks(whole):
 @pytest.mark.parametrize(
     ("kind", "changes", "sentence"),
     [
-        ("run", {"status": "running"}, "The run's status is 'running', not 'done'"),
+        ("run", {"steps": {"retrain": {"status": "running"}}}, "The step 'retrain' has not finished"),
         ("grouping", {"stability": 0.2}, "The groups change when half of the samples are left out (stability 0.20"),
         ("cluster", {"overlap": {"min": 0.1, "median": 0.5}}, "Some pairs of tasks share only 10 % of the samples"),
-        ("cluster", {"prevalence_eta2": 0.8}, "The groups follow the share of positives of the tasks (eta² 0.80)"),
+        ("cluster", {"prevalence_eta2": 0.8}, "The groups follow the share of positives of the tasks (eta² 0.80, 0.40"),
         ("scores", {"replication": {"grouped": {"correlation": 0.05}}}, "hardly come back with the other half"),
         (
             "scores",

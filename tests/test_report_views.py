@@ -157,6 +157,15 @@ def test_similarity_is_ordered_by_group():
     np.testing.assert_array_equal(ax.images[0].get_array()[0], [1.0, 0.7, 0.2])
 
 
+def test_similarity_of_many_tasks_is_drawn_as_means_of_blocks():
+    matrix = np.random.default_rng(0).random((1001, 1001))
+    image = plot_similarity(matrix, Grouping.from_labels([f"t{t}" for t in range(1001)], np.zeros(1001))).images[0]
+    shown = image.get_array()
+    assert shown.shape == (334, 334)
+    np.testing.assert_allclose(shown[0, 1], matrix[:3, 3:6].mean())
+    np.testing.assert_allclose(shown[-1, -1], matrix[999:, 999:].mean())
+
+
 def test_similarity_of_another_shape_is_refused():
     with pytest.raises(InvalidInputError, match=r"`similarity` must have shape \(2, 2\); got \(3, 3\)"):
         plot_similarity(np.eye(3), Grouping.from_labels(["a", "b"], [0, 1]))

@@ -14,7 +14,7 @@ __all__ = ["caveats"]
 
 _OVERLAP = 0.4  # share of jointly labelled samples below which similarities rest on little
 _STABLE = 0.6  # adjusted Rand index between half-samples
-_PREVALENCE = 0.5  # share of the variance of class prevalence that the groups explain
+_PREVALENCE = 0.5  # share of the variance of log prevalence that the groups explain beyond chance
 _POSITIVES = 20  # test positives below which the AUC of a task is mostly luck
 _SEEDS = 3
 _REPLICATES = 0.3  # correlation of gains per task between halves of the seeds
@@ -26,9 +26,8 @@ def caveats(run: Run) -> list[str]:
 
 
 def _of_the_run(run: Run) -> Iterator[str]:
-    status = (run.run or {}).get("status")
-    if status not in (None, "done"):
-        yield f"The run's status is {status!r}, not 'done': what is below may be of an unfinished or an earlier run."
+    for step in run.unfinished:
+        yield f"The step {step!r} has not finished: its files are missing, or of an earlier run."
     left_out = (run.tasks or {}).get("left_out") or {}
     if left_out:
         yield f"{plural(len(left_out), 'task')} could not be learned from and appear in no number here."
@@ -86,11 +85,12 @@ def _of_the_groups(run: Run) -> Iterator[str]:
     overlap = ((run.cluster or {}).get("overlap") or {}).get("min")
     if overlap is not None and overlap < _OVERLAP:
         yield f"Some pairs of tasks share only {100 * overlap:.0f} % of the samples: their similarity rests on little."
-    prevalence = (run.cluster or {}).get("prevalence_eta2")
-    if prevalence is not None and prevalence > _PREVALENCE:
+    cluster = run.cluster or {}
+    explained, chance = cluster.get("prevalence_eta2"), cluster.get("prevalence_eta2_chance") or 0.0
+    if explained is not None and explained - chance > _PREVALENCE * (1 - chance):
         yield (
-            f"The groups follow the share of positives of the tasks (eta² {prevalence:.2f}): they may sort tasks by "
-            "difficulty rather than by relation."
+            f"The groups follow the share of positives of the tasks (eta² {explained:.2f}, {chance:.2f} by chance): "
+            "they may sort tasks by class frequency rather than by relation."
         )
 
 

@@ -123,9 +123,9 @@ def _histogram(ax: Axes, name: str, values: NDArray[Any], top: float) -> None:
 
 
 def _dress(ax: Axes, task: str, n_samples: int, ddof: int) -> None:
-    height = np.linspace(0.0, 1.0, 101)
-    if ddof == 0:  # no point can lie to the right of sqrt(mu (1 - mu))
-        ax.plot(np.sqrt(height * (1 - height)), height, color=FAINT, linewidth=1, zorder=0)
+    if ddof == 0:  # no point can lie to the right of sqrt(mu (1 - mu)): half a circle around (0, 0.5)
+        angle = np.linspace(0.0, np.pi, 91)
+        ax.plot(np.sin(angle) / 2, (1 - np.cos(angle)) / 2, color=FAINT, linewidth=1, zorder=0)
     for x, y, region, side, align in _REGIONS:
         box = {"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 2}
         ax.text(x, y, region, color=INK, fontsize=9, style="italic", ha=side, va=align, bbox=box)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-__all__ = ["FILTERS", "interval", "number", "plural", "signed"]
+__all__ = ["FILTERS", "interval", "number", "percent", "plural", "seconds", "signed"]
 
 _MISSING = "–"
 

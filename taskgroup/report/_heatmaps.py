@@ -16,6 +16,7 @@ from taskgroup.report._style import FAINT, INK, MUTED, SIMILARITY, clean_axes, g
 __all__ = ["group_order", "plot_membership", "plot_similarity"]
 
 _NAMED = 60  # tasks; with more, only the groups are named along a similarity map
+_PIXELS = 500  # along a similarity map
 _NAMED_COLUMNS = 120  # tasks named under a membership matrix
 
 
@@ -43,7 +44,15 @@ def plot_similarity(similarity: ArrayLike, grouping: Grouping, ax: Axes | None =
     off = sorted_matrix[~np.eye(len(order), dtype=bool)]
     low = min(0.0, float(np.nanmin(off, initial=0.0)))
     high = max(float(np.nanmax(off, initial=0.0)), low + 1e-6)
-    image = ax.imshow(sorted_matrix, cmap=SIMILARITY, vmin=low, vmax=high, interpolation="nearest")
+    end = grouping.n_tasks - 0.5
+    image = ax.imshow(
+        _pooled(sorted_matrix),
+        extent=(-0.5, end, end, -0.5),
+        cmap=SIMILARITY,
+        vmin=low,
+        vmax=high,
+        interpolation="none",
+    )
     _color_bar(ax, image, "similarity")
     clean_axes(ax, frame=False)
     sizes = np.bincount(labels, minlength=grouping.n_groups)
@@ -79,7 +88,7 @@ def plot_membership(grouping: Grouping, ax: Axes | None = None) -> Axes:
     cells = np.empty((n_groups, n_tasks, 4))
     cells[..., :3] = np.array([to_rgb(group_color(g)) for g in range(n_groups)])[:, None]
     cells[..., 3] = grouping.membership[order].T
-    ax.imshow(cells, aspect="auto", interpolation="nearest")
+    ax.imshow(cells, aspect="auto", interpolation="none")
     ax.hlines(np.arange(n_groups + 1) - 0.5, -0.5, n_tasks - 0.5, colors=FAINT, linewidths=0.6)
     clean_axes(ax, frame=False)
     ax.set_yticks(np.arange(n_groups), [f"group {g}" for g in range(n_groups)])
@@ -92,6 +101,15 @@ def plot_membership(grouping: Grouping, ax: Axes | None = None) -> Axes:
         ax.set_xticks([])
         ax.set_xlabel(f"{n_tasks} tasks, by group", color=INK, fontsize=8)
     return ax
+
+
+def _pooled(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return means over square blocks of a large matrix, so that its picture has at most `_PIXELS` pixels a side."""
+    starts = np.arange(0, len(matrix), -(-len(matrix) // _PIXELS))
+    sizes = np.diff(np.append(starts, len(matrix)))
+    sums = np.add.reduceat(np.add.reduceat(matrix, starts, axis=0), starts, axis=1)
+    means: NDArray[np.float64] = sums / np.outer(sizes, sizes)
+    return means
 
 
 def _color_bar(ax: Axes, image: AxesImage, label: str) -> None:

@@ -31,6 +31,8 @@ _METHODS = {
 }
 _DECISIONS = {
     "split": "Split into groups",
+    "any-groups": "Groups help, but not only these",
+    "per-task": "No one way suits all tasks",
     "one-model": "One model for all tasks",
     "single-task": "One network per task",
     "ensemble": "An ensemble of all-task models",
@@ -59,8 +61,10 @@ def verdict(run: Run) -> Section:
     rows, decision = run.plan.get("tasks", {}), run.plan.get("decision", "")
     tiles = [
         {"value": signed(entry["mean"]), "label": f"Plan's mean test gain over {name}", "note": interval(entry["ci95"])}
-        for name, entry in list(run.plan.get("gains", {}).items())[:3]
+        for name, entry in run.plan.get("gains", {}).items()
     ]  # fmt: skip
+    if run.plan.get("n_models") is not None:
+        tiles.append({"value": str(run.plan["n_models"]), "label": "Models to serve", "note": ""})
     if run.grouping is not None:
         stability = run.grouping.stability
         note = "" if stability is None else f"stability {stability:.2f}"

@@ -23,6 +23,7 @@ __all__ = ["Run", "Scores", "read_run"]
 Scores = dict[tuple[str, str, str, str], float]
 """(task, method, seed, split) -> value of the task's main metric, NaN where undefined."""
 
+_USUAL = "taskgroup-run"  # where commands look when no run directory is named
 _DOCUMENTS = ("run", "tasks", "cluster", "scores", "plan")
 _COLUMNS = ["task", "method", "seed", "split", "metric", "value", "n", "n_positive"]
 
@@ -55,14 +56,26 @@ class Run:
     @property
     def title(self) -> str:
         """Name of the table, of its file, or of the run directory."""
-        given = (self.tasks or {}).get("name") or ((self.run or {}).get("inputs") or {}).get("path")
+        given = (self.tasks or {}).get("name") or self.source
         return Path(str(given)).name if given else self.path.resolve().name
+
+    @property
+    def source(self) -> str | None:
+        """Where the data came from."""
+        inputs = (self.run or {}).get("inputs") or {}
+        return inputs.get("path") or (inputs.get("settings") or {}).get("source")
+
+    @property
+    def unfinished(self) -> list[str]:
+        """Steps that were started and are not done; the report itself is not counted, it may be running now."""
+        steps = (self.run or {}).get("steps") or {}
+        return [name for name, step in steps.items() if name != "report" and step.get("status") != "done"]
 
     def missing(self, what: str, step: str) -> dict[str, str]:
         """Return the command that makes a section whose artefacts are not there, and the section's name."""
-        where = shlex.quote(str(self.path))
-        command = f"taskgroup profile DATA --out {where}" if step == "profile" else f"taskgroup {step} {where}"
-        return {"what": what, "command": command}
+        usual = str(self.path) == _USUAL
+        where = "" if usual else (" --out " if step == "profile" else " ") + shlex.quote(str(self.path))
+        return {"what": what, "command": f"taskgroup {step}" + (" DATA" if step == "profile" else "") + where}
 
     def gains(self, method: str, baseline: str, split: str = "test") -> dict[str, list[float]]:
         """Return {task: gains over the baseline in the main metric, one a seed}, without undefined ones."""

@@ -31,7 +31,7 @@ MAX_PANELS = 100
 _CELLS = 64  # cells along each side of a panel
 _GAP, _TITLE = 8, 17  # cells between panels, and above each for its name
 _CHUNK = 1 << 20  # values binned at a time
-_FAINTEST = 0.4  # opacity of a cell with one sample; the fullest cell has 1
+_FAINTEST = 0.55  # opacity of a cell with one sample; the fullest cell has 1
 
 
 def plot_data_maps(maps: DataMaps, tasks: Sequence[str] | None = None, *, grouping: Grouping | None = None) -> Figure:
@@ -76,8 +76,8 @@ def plot_data_maps(maps: DataMaps, tasks: Sequence[str] | None = None, *, groupi
     ]
 
     width, height = n_across * (_CELLS + _GAP), n_down * (_CELLS + _TITLE)
-    scale = 10.6 / max(width, 5 * (_CELLS + _GAP))  # inches a cell
-    figure = new_figure(width * scale + 0.2, height * scale + 0.65)
+    scale = 10.6 / max(width, 6 * (_CELLS + _GAP))  # inches a cell
+    figure = new_figure(width * scale + 0.2, height * scale + 0.85)
     ax = figure.add_subplot()
     image = _mosaic(_panels(maps, columns), corners, (height, width))
     ax.imshow(image, extent=(0, width, height, 0), interpolation="none", aspect="equal")
@@ -126,8 +126,8 @@ def _mosaic(panels: NDArray[Any], corners: Sequence[tuple[int, int]], shape: tup
 
 
 def _outline(x: int, y: int) -> NDArray[np.float64]:
-    height = np.linspace(0.0, 1.0, 33)
-    arc = np.column_stack([x + 2 * np.sqrt(height * (1 - height)) * _CELLS, y + (1 - height) * _CELLS])
+    angle = np.linspace(0.0, np.pi, 31)
+    arc = np.column_stack([x + np.sin(angle) * _CELLS, y + (1 + np.cos(angle)) / 2 * _CELLS])
     return np.vstack([arc, arc[:1]])
 
 

@@ -31,7 +31,8 @@ def groups(run: Run, figures: Figures) -> Section:
     if run.grouping is None:
         return {"missing": run.missing("groups", "cluster")}
     grouping, ours = run.grouping, best_of_ours(run)
-    gain = {} if ours is None else run.gains(ours, (run.scores or {}).get("baseline", "stl"))
+    baseline = (run.scores or {}).get("baseline", "stl")
+    gain = {} if ours is None else run.gains(ours, baseline)
     inside, outside = _cohesion(grouping, run.similarity)
     cards = []
     for g, names in enumerate(grouping.groups):
@@ -58,6 +59,7 @@ def groups(run: Run, figures: Figures) -> Section:
         "chosen": grouping.n_groups,
         "message": (run.cluster or {}).get("message") or "",
         "ours": ours,
+        "baseline": baseline,
         "takeaway": f"{extent}. {_steadiness(grouping.stability)}",
     }
 

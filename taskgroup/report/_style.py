@@ -33,6 +33,7 @@ SIMILARITY = LinearSegmentedColormap.from_list("similarity", ["#f3f6f9", "#9cc3d
 
 _THEME = {INK: "var(--ink)", MUTED: "var(--muted)", FAINT: "var(--line)", SURFACE: "var(--surface)"}
 _THEME |= {color: f"var(--g{number})" for number, color in enumerate(_GROUPS)}
+_NARROWEST = 640  # pixels that a wide figure keeps on a narrow screen, which then scrolls
 _SETTINGS = {"font.sans-serif": ["DejaVu Sans"], "svg.fonttype": "none", "savefig.dpi": 160}
 
 
@@ -92,11 +93,12 @@ def inline_svg(svg: str, name: str) -> str:
     body = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", body)
     body = re.sub(r"((?:fill|stroke|stop-color): ?)(#[0-9a-f]{6})", _themed, body)
     body = body.replace("'DejaVu Sans', sans-serif", "var(--font)")
-    width = float(re.search(r'width="([\d.]+)pt"', body)[1])  # type: ignore[index]
-    opening = re.compile(r"<svg[^>]*>")
+    points = float(re.search(r'width="([\d.]+)pt"', body)[1])  # type: ignore[index]
     box = re.search(r'viewBox="[^"]*"', body)[0]  # type: ignore[index]
-    head = f'<svg {box} style="width:100%;max-width:{width * 4 / 3:.0f}px" aria-hidden="true" focusable="false">'
-    return opening.sub(head, body, count=1)
+    width = round(points * 4 / 3)  # CSS pixels
+    size = f"width:100%;max-width:{width}px;min-width:{min(width, _NARROWEST)}px"
+    head = f'<svg {box} style="{size}" aria-hidden="true" focusable="false">'
+    return re.sub(r"<svg[^>]*>", head, body, count=1)
 
 
 def _themed(match: re.Match[str]) -> str:

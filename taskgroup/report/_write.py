@@ -15,7 +15,7 @@ from taskgroup._artifact import write_text
 from taskgroup.report import _judgement, _structure
 from taskgroup.report._caveats import caveats
 from taskgroup.report._figures import Figures
-from taskgroup.report._format import FILTERS
+from taskgroup.report._format import FILTERS, percent, seconds
 from taskgroup.report._run import Run, read_run
 
 __all__ = ["write_report"]
@@ -79,19 +79,21 @@ def _render(run: Run, figures: Figures) -> str:
 def _facts(run: Run) -> dict[str, Any]:
     """Return what the run was, in the order of the page's last table; unknown facts are left out."""
     about, tasks = run.run or {}, run.tasks or {}
-    inputs = about.get("inputs") or {}
     command = about.get("command")
     facts = {
-        "Command": " ".join(command) if isinstance(command, list) else command,
-        "Data": inputs.get("path"),
-        "SHA-256 of the data": inputs.get("sha256"),
-        "Rows": ", ".join(f"{count:,} {part}" for part, count in (tasks.get("rows") or {}).items()),
+        "Command": " ".join(map(str, command)) if isinstance(command, list) else command,
+        "Data": run.source,
+        "SHA-256 of the data": (about.get("inputs") or {}).get("sha256"),
         "Tasks": len(run.task_set) if run.task_set else None,
+        "Rows": ", ".join(f"{count:,} {part}" for part, count in (tasks.get("n_rows") or {}).items()),
+        "Features": tasks.get("n_features"),
+        "Missing labels": percent(tasks["missing_labels"]) if tasks.get("missing_labels") else None,
         "Seed": about.get("seed"),
-        "Settings": ", ".join(f"{name} {value}" for name, value in (about.get("settings") or {}).items()),
         "Started": about.get("started"),
-        "Finished": about.get("finished"),
-        "Status": about.get("status"),
-        "Versions": ", ".join(f"{name} {version}" for name, version in (about.get("versions") or {}).items()),
     }
+    for name, step in (about.get("steps") or {}).items():
+        if name != "report":  # it may be running now; the page does not depend on when it is written
+            settings = [f"{key} {value}" for key, value in (step.get("settings") or {}).items() if value is not None]
+            facts[f"Step {name}"] = ", ".join([seconds(step.get("seconds")), *settings])
+    facts["Versions"] = ", ".join(f"{name} {version}" for name, version in (about.get("versions") or {}).items())
     return {name: value for name, value in facts.items() if value not in (None, "")}
