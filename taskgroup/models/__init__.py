@@ -1,9 +1,24 @@
 """Multi-task models: one interface, one architecture a file, no loop over tasks in forward."""
 
+from taskgroup.models._adatt import AdaTT
 from taskgroup.models._base import MultiTaskModel
 from taskgroup.models._build import ARCHITECTURES, build_model
+from taskgroup.models._cross_stitch import CrossStitch
 from taskgroup.models._encoders import FieldsEncoder
+from taskgroup.models._mmoe import MMoE
+from taskgroup.models._ple import PLE
 from taskgroup.models._shared_bottom import SharedBottom
 from taskgroup.models._single_task import SingleTask
 
-__all__ = ["ARCHITECTURES", "FieldsEncoder", "MultiTaskModel", "SharedBottom", "SingleTask", "build_model"]
+__all__ = [
+    "ARCHITECTURES",
+    "PLE",
+    "AdaTT",
+    "CrossStitch",
+    "FieldsEncoder",
+    "MMoE",
+    "MultiTaskModel",
+    "SharedBottom",
+    "SingleTask",
+    "build_model",
+]

@@ -21,7 +21,7 @@ from taskgroup.grouping import Grouping, canonical_labels
 from taskgroup.models._heads import TaskHeads, output_tasks
 from taskgroup.tasks import Task, TaskSet
 
-__all__ = ["MultiTaskModel", "Units", "check_hidden"]
+__all__ = ["MultiTaskModel", "Units", "check_hidden", "check_levels"]
 
 Units = Literal["task", "group"]
 
@@ -149,15 +149,21 @@ class MultiTaskModel(nn.Module, ABC):
         }
 
 
-def check_hidden(hidden: Sequence[int], dropout: float, tower: int = 0, *, least: int = 0) -> tuple[int, ...]:
+def check_hidden(hidden: Sequence[int], dropout: float, tower: int) -> tuple[int, ...]:
     """Return the hidden widths after checking them, the dropout and the width of towers."""
     widths = tuple(check_int("hidden", width, low=1) for width in hidden)
-    if len(widths) < least:
-        raise InvalidInputError(f"`hidden` must hold at least {least} widths, one a level; got {len(widths)}.")
     if check_real("dropout", dropout, low=0.0, high=1.0) == 1.0:
         raise InvalidInputError("`dropout` must be below 1; got 1, which zeroes every hidden value.")
     check_int("tower", tower, low=0)
     return widths
+
+
+def check_levels(hidden: Sequence[int | Sequence[int]], dropout: float, tower: int) -> tuple[tuple[int, ...], ...]:
+    """Return the layer widths of every level after checking them; a number stands for one layer."""
+    levels = tuple(check_hidden([level] if isinstance(level, int) else level, dropout, tower) for level in hidden)
+    if not levels or not all(levels):
+        raise InvalidInputError(f"`hidden` must hold a width for each of one or more levels; got {hidden!r}.")
+    return levels
 
 
 def _unit_of_task(tasks: TaskSet, units: Units, grouping: Grouping | None) -> tuple[int, ...]:

@@ -11,8 +11,12 @@ from torch import nn
 from taskgroup._validation import check_choice
 from taskgroup.data import InputSchema
 from taskgroup.grouping import Grouping
+from taskgroup.models._adatt import AdaTT
 from taskgroup.models._base import MultiTaskModel, Units
+from taskgroup.models._cross_stitch import CrossStitch
 from taskgroup.models._encoders import FieldsEncoder, encoder_width
+from taskgroup.models._mmoe import MMoE
+from taskgroup.models._ple import PLE
 from taskgroup.models._shared_bottom import SharedBottom
 from taskgroup.models._single_task import SingleTask
 from taskgroup.tasks import Task, TaskSet
@@ -25,6 +29,10 @@ _ENCODERS = ("auto", "mlp", "fields")
 ARCHITECTURES: dict[str, Callable[..., MultiTaskModel]] = {
     "shared-bottom": SharedBottom,
     "single-task": SingleTask,
+    "cross-stitch": CrossStitch,
+    "mmoe": MMoE,
+    "ple": PLE,
+    "adatt": AdaTT,
 }
 """Architecture names and their classes."""
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from taskgroup.models._layers import BatchedLinear, Roles, shared, take
+from taskgroup.models._layers import BatchedLinear, Roles, pick, shared, take
 from taskgroup.tasks import TaskSet
 
 __all__ = ["TaskHeads", "output_tasks"]
@@ -43,7 +43,7 @@ class TaskHeads(nn.Module):
     ) -> None:
         super().__init__()
         n_tasks = len(tasks)
-        self.unit_of_task = None if unit_of_task is None or list(unit_of_task) == list(range(n_tasks)) else unit_of_task
+        self.unit_of_task = None if unit_of_task is None else pick(unit_of_task, n_tasks)
         self.tower = BatchedLinear(n_tasks, in_features, tower, "task") if tower else None
         last = nn.Linear(tower or in_features, sum(task.n_outputs for task in tasks))
         self.weight, self.bias = last.weight, last.bias

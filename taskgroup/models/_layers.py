@@ -15,7 +15,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["MLP", "BatchedLinear", "BatchedMLP", "Roles", "shared", "take"]
+__all__ = [
+    "MLP",
+    "BatchedLinear",
+    "BatchedMLP",
+    "Pick",
+    "Roles",
+    "fuse",
+    "level_widths",
+    "mixing_weights",
+    "pick",
+    "shared",
+    "take",
+]
 
 Roles = dict[str, tuple[str | None, ...]]
 """Parameter name -> what each axis counts ("task", "output", "unit", ...); None for an axis that is never cut."""
@@ -82,7 +94,7 @@ class BatchedMLP(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the last hidden layer of every network: (n or 1, B, in) to (n, B, out)."""
         for layer in self.layers:
-            x = F.dropout(torch.relu(layer(x)), self.dropout, self.training)
+            x = F.dropout(layer(x).relu_(), self.dropout, self.training)
         return x
 
 
@@ -110,11 +122,42 @@ def shared(x: Tensor) -> bool:
     return x.shape[0] == 1
 
 
-def take(x: Tensor, index: Sequence[int] | None) -> Tensor:
-    """Return the chosen units of features (U, B, D), all of them for None; a shared input stays shared.
+Pick = slice | Sequence[int] | None
 
-    The index is a plain sequence, not a buffer: buffers would be stacked when models are batched with vmap.
+
+def pick(index: Sequence[int], size: int) -> Pick:
+    """Return an index of units in its cheapest form: None for all ``size`` in order, a slice for the first few."""
+    if list(index) != list(range(len(index))):
+        return tuple(index)
+    return None if len(index) == size else slice(len(index))
+
+
+def take(x: Tensor, index: Pick) -> Tensor:
+    """Return the picked units of features (U, B, D); one shared input stays as it is.
+
+    An index is a plain sequence, not a buffer: buffers would be stacked when models are batched with vmap.
     """
     if index is None or shared(x):
         return x
-    return x.index_select(0, torch.tensor(index, device=x.device))
+    return x[index] if isinstance(index, slice) else x.index_select(0, torch.tensor(index, device=x.device))
+
+
+def mixing_weights(gates: Tensor) -> Tensor:
+    """Return the softmax over the last axis of gates (S, B, E), taken in their order in memory, which saves a copy."""
+    if gates.stride(0) < gates.stride(1):
+        return torch.softmax(gates.transpose(0, 1), -1).transpose(0, 1)
+    return torch.softmax(gates, -1)
+
+
+def fuse(weights: Tensor, experts: Tensor, start: Tensor | None = None) -> Tensor:
+    """Return sums of experts (E, B, D) weighted per sample by (S, B, E), shape (S, B, D), added to ``start``."""
+    weights, experts = weights.transpose(0, 1), experts.transpose(0, 1)
+    if start is None:
+        return torch.bmm(weights, experts).transpose(0, 1)
+    return torch.baddbmm(start.transpose(0, 1), weights, experts).transpose(0, 1)
+
+
+def level_widths(in_features: int, levels: Sequence[tuple[int, ...]]) -> list[tuple[int, ...]]:
+    """Return the input size and layer widths of every level: each one reads the last width of the one before."""
+    inputs = [in_features, *(level[-1] for level in levels[:-1])]
+    return [(size, *level) for size, level in zip(inputs, levels, strict=True)]
