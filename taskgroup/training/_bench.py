@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from taskgroup._artifact import write_json
 from taskgroup.data import TaskTable
 from taskgroup.grouping import Grouping
-from taskgroup.training._controls import label_grouping, wide_hidden
+from taskgroup.training._controls import label_grouping, n_weights, wide_hidden
 from taskgroup.training._cost import Cost
 from taskgroup.training._data import TrainingData
 from taskgroup.training._executors import RunAll
-from taskgroup.training._methods import Answer, Design
-from taskgroup.training._network import PROFILE, MakeEncoder, state_of
+from taskgroup.training._methods import Answer, Design, Packed, combine
+from taskgroup.training._network import PROFILE, MakeEncoder, Network, State, state_of
 from taskgroup.training._profile import Profile
 from taskgroup.training._store import Store
 from taskgroup.training._unit import Starts, Unit
@@ -79,9 +79,9 @@ class Bench:
         self.answers = {method: {} for method in methods}
         self._train("baselines", self._independent(methods, grouping, seeds))
         self._train("groups", self._from_members(methods, grouping, seeds, draws))
-        self._train("ensembles", self._ensembles(methods, seeds))
+        self._train("ensembles", self._ensembles(methods, grouping, seeds))
 
-    def predictions(self, split: str) -> dict[str, dict[int, NDArray[np.float32]]]:
+    def predictions(self, split: Literal["valid", "test"]) -> dict[str, dict[int | str, Packed]]:
         """Return {method: {seed: packed outputs}}; random-groups has a leading axis of draws."""
         return {
             method: {
@@ -137,9 +137,9 @@ class Bench:
             unit, answer = design.linear()
             units.append(unit)
             self.answers["linear"][0] = [answer]
-        grouped = any(method in methods for method in _GROUP_METHODS)
-        members = design.members if grouped and design.start == "members" else 1
-        wide = wide_hidden(self.data, design, grouping, self.make_encoder)
+        from_members = design.start == "members" and any(method in methods for method in _GROUP_METHODS)
+        members = design.members if from_members else int("mtl" in methods or "mtl-ensemble" in methods)
+        wide = self._wide(grouping)
         for seed in seeds:
             if "stl" in methods:
                 own, answer = design.single(seed)
@@ -148,8 +148,9 @@ class Bench:
             units += design.all_in_one(seed, range(members))
             if "mtl" in methods:
                 self.answers["mtl"][seed] = [design.ensemble(seed, 1)]
-            if "mtl-wide" in methods:
+            if "mtl-wide" in methods or "mtl-wide-ensemble" in methods:
                 units += design.all_in_one(seed, [0], wide=wide)
+            if "mtl-wide" in methods:
                 self.answers["mtl-wide"][seed] = [design.ensemble(seed, 1, wide=True)]
             for method in methods:
                 kind, _, arch = method.partition(":")
@@ -158,5 +159,104 @@ class Bench:
                     own, answer = make(arch, seed, grouping)
                     units += own
                     self.answers[method][seed] = [answer]
-        self.wide = wide
         return units
+
+    def _from_members(self, methods: Sequence[str], grouping: Grouping, seeds: Sequence[int], draws: int) -> list[Unit]:
+        """Return the units of all groupings."""
+        design, units = self.design, []
+        fixed = {"grouped": [grouping]}
+        if "label-groups" in methods:
+            fixed["label-groups"] = [label_grouping(self.table, grouping.n_groups, design.random_state)]
+        for seed in seeds:
+            for method in filter(methods.__contains__, _GROUP_METHODS):
+                groupings = fixed.get(method) or design.random_groupings(grouping, seed, draws)
+                unit, self.answers[method][seed] = design.groups(method, seed, groupings)
+                units.append(unit)
+        return units
+
+    def _ensembles(self, methods: Sequence[str], grouping: Grouping, seeds: Sequence[int]) -> list[Unit]:
+        """Return the missing members of the ensembles, whose sizes are the same for every seed."""
+        design, units = self.design, []
+        for wide, method in ((False, "mtl-ensemble"), (True, "mtl-wide-ensemble")):
+            if method in methods:
+                hidden = self._wide(grouping) if wide else None
+                size = self._members_for_equal_compute(seeds, wide, least=2 if wide else design.members)
+                for seed in seeds:
+                    missing = [
+                        n for n in range(size) if design.member_path(seed, n, wide=wide) not in self.store.trained
+                    ]
+                    units += design.all_in_one(seed, missing, wide=hidden)
+                    self.answers[method][seed] = [design.ensemble(seed, size, wide=wide)]
+        return units
+
+    def _members_for_equal_compute(self, seeds: Sequence[int], wide: bool, least: int) -> int:
+        """Return how many all-in-one networks cost at least the training operations of `grouped`."""
+        if not self.answers.get("grouped"):
+            return least
+        first = [self.store.trained[self.design.member_path(seed, 0, wide=wide)].cost for seed in seeds]
+        one = Cost.total(first).over(len(first)).train_flops
+        return min(max(least, math.ceil(self.cost("grouped").train_flops / one)), MOST_MEMBERS)
+
+    def _wide(self, grouping: Grouping) -> tuple[int, ...]:
+        """Return the widths of an all-in-one network with as many parameters as all networks of `grouped`."""
+        design, tasks = self.design, self.data.tasks
+        unit, _ = design.groups("grouped", 0, [grouping])
+        in_features = unit.networks[0].build(self.data.schema, tasks, self.make_encoder).in_features
+        total = sum(
+            n_weights(in_features, network.hidden, sum(tasks[tasks.index_of(name)].n_outputs for name in network.tasks))
+            for network in unit.networks
+        )
+        return wide_hidden(in_features, design.hidden, len(self.data.output_bias), total)
+
+    def _train(self, stage: str, units: Sequence[Unit]) -> None:
+        """Train the units that the store does not hold already."""
+        total = sum(len(unit.networks) for unit in units)
+        done = 0
+        orders = []
+        for unit in units:
+            starts = {path: self._start(path) for path in unit.starts}
+            key = unit.key(self.data_hash, starts)
+            if self.store.find(unit, key, self.data, self.make_encoder):
+                done += len(unit.networks)
+            else:
+                orders.append((unit, key, starts))
+        self._report(stage, done, total)
+        results = self.run_all([(unit, starts) for unit, _, starts in orders])
+        for (unit, key, _), trained in zip(orders, results, strict=True):
+            self.store.put(unit, key, trained)
+            done += len(unit.networks)
+            self._report(stage, done, total)
+
+    def _start(self, path: str) -> tuple[Network, State]:
+        if path in self.given:
+            return self.given[path]
+        trained = self.store.trained[path]
+        return trained.network, trained.state
+
+    def _output(self, answer: Answer, split: Literal["valid", "test"]) -> Packed:
+        """Return the packed outputs (n, n_outputs) of an answer."""
+        trained = {share.path: self.store.trained[share.path] for share in answer}
+        tasks = self.data.tasks
+        outputs = {path: (tasks.select(item.network.tasks), item.outputs[split]) for path, item in trained.items()}
+        return combine(tasks, answer, outputs)
+
+    def _served_together(self, method: str) -> list[list[str]]:
+        """Return the tasks that some models of the method serve alone, where its models do not share tasks."""
+        groups: dict[tuple[str, ...], None] = {}
+        for answers in self.answers[method].values():
+            groups = dict.fromkeys(tuple(share.weights) for share in answers[0])
+            break
+        names = self.design.tasks.names
+        return [list(group) for group in groups] if sum(map(len, groups)) == len(names) else [list(names)]
+
+    def _answer_cost(self, answer: Answer) -> Cost:
+        """Return what the networks of an answer cost, and the training of those they start from."""
+        networks = [self.store.trained[share.path] for share in answer]
+        starts = {trained.network.start for trained in networks} - {None, PROFILE}
+        training = [self.store.trained[str(path)].cost for path in sorted(map(str, starts))]
+        only = [replace(cost, n_models=0, params=0, inference_flops=0) for cost in training]
+        return Cost.total([*(trained.cost for trained in networks), *only])
+
+    def _report(self, stage: str, done: int, total: int) -> None:
+        if self.progress is not None and total:
+            self.progress(stage, done, total)

@@ -51,6 +51,11 @@ class Cost:
         mine, theirs = asdict(self), asdict(other)
         return Cost(**{name: mine[name] + theirs[name] for name in mine})
 
+    def over(self, count: int) -> Cost:
+        """Return the cost divided by a number of repetitions; whole numbers are rounded."""
+        whole = {name: round(value / count) for name, value in asdict(self).items() if name != "train_seconds"}
+        return Cost(**whole, train_seconds=self.train_seconds / count)
+
     @classmethod
     def total(cls, costs: Iterable[Cost]) -> Cost:
         """Return the sum of several costs."""

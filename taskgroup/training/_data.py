@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +14,7 @@ from torch import Tensor
 from taskgroup.data import SPLITS, InputSchema, TaskTable
 from taskgroup.tasks import TaskSet
 
-__all__ = ["Part", "TargetScale", "TrainingData"]
+__all__ = ["Part", "TargetScale", "TrainingData", "first_outputs", "output_columns"]
 
 
 class Part(NamedTuple):
@@ -76,29 +76,24 @@ class TrainingData:
         bias = _output_bias(targets, table.tasks)
         of_task = first_outputs(table.tasks)
         mean, deviation = scale.mean[of_task], scale.scale[of_task]
-        parts = {
-            split: _part(table.inputs(split), (table.targets(split) - mean) / deviation) for split in SPLITS
-        }
+        parts = {split: _part(table.inputs(split), (table.targets(split) - mean) / deviation) for split in SPLITS}
         return cls(table.tasks, table.schema, parts["train"], parts["valid"], parts["test"], scale, bias)
 
-    def select(self, names: Sequence[str]) -> TrainingData:
-        """Return the data of some of the tasks, in the order given."""
-        columns = [self.tasks.index_of(name) for name in names]
-        outputs = self.outputs_of(names)
-        parts = {
-            split: Part(part.x, part.y[:, columns], part.seen[:, columns])
-            for split, part in (("train", self.train), ("valid", self.valid), ("test", self.test))
-        }
-        scale = TargetScale(self.target_scale.mean[outputs], self.target_scale.scale[outputs])
-        return replace(
-            self, tasks=self.tasks.select(names), target_scale=scale, output_bias=self.output_bias[outputs], **parts
-        )
+    def outputs_of(self, names: Iterable[str]) -> list[int]:
+        """Return the packed output columns of some tasks, in the order given."""
+        return output_columns(self.tasks, names)
 
-    def outputs_of(self, names: Sequence[str]) -> list[int]:
-        """Return the packed output columns of some tasks, in their order."""
-        starts = first_outputs(self.tasks)
-        chosen = [self.tasks.index_of(name) for name in names]
-        return [starts[t] + c for t in chosen for c in range(self.tasks[t].n_outputs)]
+
+def output_columns(tasks: TaskSet, names: Iterable[str]) -> list[int]:
+    """Return the packed output columns of some of the tasks, in the order given.
+
+    >>> from taskgroup.tasks import Task
+    >>> output_columns(TaskSet(["a", Task("b", "multiclass", 3), "c"]), ["c", "b"])
+    [4, 1, 2, 3]
+    """
+    starts = first_outputs(tasks)
+    chosen = [tasks.index_of(name) for name in names]
+    return [starts[t] + c for t in chosen for c in range(tasks[t].n_outputs)]
 
 
 def first_outputs(tasks: TaskSet) -> list[int]:

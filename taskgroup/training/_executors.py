@@ -95,9 +95,7 @@ def _pooled(pool: ProcessPoolExecutor) -> RunAll:
     return run_all
 
 
-def _on_one_thread(
-    unit: Unit, data: TrainingData, starts: Starts, make_encoder: MakeEncoder | None
-) -> list[Trained]:
+def _on_one_thread(unit: Unit, data: TrainingData, starts: Starts, make_encoder: MakeEncoder | None) -> list[Trained]:
     n_threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

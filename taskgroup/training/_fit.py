@@ -106,7 +106,7 @@ def fit_many(
         odd = next((job.model for job in jobs if not stackable(job)), models[0])
         raise InvalidInputError(
             '`engine="stack"` needs SharedBottom models without encoder or towers, tasks of one output, and no '
-            f"observer; got {type(odd).__name__}. Use engine=\"auto\"."
+            f'observer; got {type(odd).__name__}. Use engine="auto".'
         )
     with torch.random.fork_rng(devices=[]):
         for stack in to_stack:
@@ -127,7 +127,7 @@ def fit_many(
 def predict(model: MultiTaskModel, x: Tensor, *, rows: int = 4096) -> Tensor:
     """Return the packed outputs (n, n_outputs) of scaled inputs (n, d), some rows at a time."""
     model.eval()
-    return torch.cat([model.logits(part) for part in x.split(rows)])
+    return torch.cat([model.logits(part) for part in torch.split(x, rows)])
 
 
 def _jobs(
@@ -137,9 +137,9 @@ def _jobs(
     weights: Sequence[Mapping[str, float]] | None,
 ) -> list[Job]:
     if len(seeds) != len(models) or (weights is not None and len(weights) != len(models)):
-        given = "none" if weights is None else len(weights)
+        found = "none" if weights is None else len(weights)
         raise InvalidInputError(
-            f"`seeds` and `weights` must have one entry for each of {len(models)} models; got {len(seeds)} and {given}."
+            f"`seeds` and `weights` must have one entry for each of {len(models)} models; got {len(seeds)} and {found}."
         )
     jobs = []
     for m, (model, seed) in enumerate(zip(models, seeds, strict=True)):

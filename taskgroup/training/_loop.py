@@ -29,7 +29,7 @@ def fit_loop(jobs: Sequence[Job], data: TrainingData, settings: FitSettings, obs
         [parameter for job in jobs for parameter in job.model.parameters() if parameter.requires_grad],
         lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True,
     )  # fmt: skip
-    best = [_snapshot(job) for job in jobs]
+    best = {job: _snapshot(job) for job in jobs}
     for job in jobs:
         job.record(_valid_loss(job, data.valid), settings.patience)
     for epoch in range(1, settings.epochs + 1):
@@ -39,10 +39,10 @@ def fit_loop(jobs: Sequence[Job], data: TrainingData, settings: FitSettings, obs
         _epoch(active, data, settings, epoch, optimiser, observer)
         for job in active:
             if job.record(_valid_loss(job, data.valid), settings.patience):
-                best[jobs.index(job)] = _snapshot(job)
+                best[job] = _snapshot(job)
         if observer is not None:
             observer.on_epoch_end(epoch)
-    for job, state in zip(jobs, best, strict=True):
+    for job, state in best.items():
         job.model.load_state_dict(state)
         job.model.eval()
         job.finished = True
@@ -82,7 +82,7 @@ def _task_losses(job: Job, outputs: Tensor, part: Part) -> Tensor:
 @torch.no_grad()
 def _valid_loss(job: Job, part: Part) -> float:
     job.model.eval()
-    outputs = torch.cat([job.model.logits(x) for x in part.x.split(_VALID_ROWS)])
+    outputs = torch.cat([job.model.logits(x) for x in torch.split(part.x, _VALID_ROWS)])
     return float(_task_losses(job, outputs, part).dot(job.weights))
 
 

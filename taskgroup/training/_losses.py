@@ -35,7 +35,7 @@ def sample_losses(tasks: TaskSet, outputs: Tensor, y: Tensor) -> Tensor:
     regression = torch.tensor([task.kind == "regression" for task in tasks])
     if all(task.n_outputs == 1 for task in tasks):
         return column_losses(outputs, y, regression)
-    pieces = outputs.split([task.n_outputs for task in tasks], dim=1)
+    pieces = torch.split(outputs, [task.n_outputs for task in tasks], dim=1)
     return torch.stack(
         [
             F.cross_entropy(piece, y[:, t].long(), reduction="none")

@@ -25,14 +25,19 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from taskgroup.grouping import Grouping
 from taskgroup.tasks import TaskSet
+from taskgroup.training._data import output_columns
 from taskgroup.training._network import PROFILE, Network
 from taskgroup.training._settings import FitSettings
 from taskgroup.training._unit import Unit
 
-__all__ = ["METHODS", "Answer", "Design", "Share"]
+__all__ = ["METHODS", "Answer", "Design", "Packed", "Share", "combine"]
+
+Packed = NDArray[np.float32]
+"""Outputs (n, n_outputs) in task order."""
 
 METHODS = (
     "linear", "stl", "mtl", "mtl-wide", "mtl-ensemble", "mtl-wide-ensemble", "random-groups", "label-groups", "grouped",
@@ -108,8 +113,7 @@ class Design:
         n_units = -(-len(networks) // _STL_CHUNK)
         parts = np.array_split(np.arange(len(networks)), n_units)
         units = [
-            Unit(f"stl/{seed}/part{p}", tuple(networks[i] for i in part), self.settings)
-            for p, part in enumerate(parts)
+            Unit(f"stl/{seed}/part{p}", tuple(networks[i] for i in part), self.settings) for p, part in enumerate(parts)
         ]
         return units, tuple(Share(n.path, dict.fromkeys(n.tasks, 1.0)) for n in networks)
 
@@ -175,9 +179,7 @@ class Design:
     def random_groupings(self, grouping: Grouping, seed: int, draws: int) -> list[Grouping]:
         """Return groupings of the same sizes and memberships with the tasks dealt anew."""
         generator = np.random.default_rng(self._derive("random-groups", seed))
-        return [
-            Grouping(self.tasks, grouping.membership[generator.permutation(len(self.tasks))]) for _ in range(draws)
-        ]
+        return [Grouping(self.tasks, grouping.membership[generator.permutation(len(self.tasks))]) for _ in range(draws)]
 
     def _network(self, path: str, tasks: tuple[str, ...], seed: int, *, member: int = 0, **changes: Any) -> Network:
         fields: dict[str, Any] = {
@@ -201,6 +203,18 @@ class Design:
         codes = [zlib.crc32(str(word).encode()) for word in words]
         high, low = np.random.SeedSequence([self.random_state, *codes]).generate_state(2)
         return int(high) << 31 | int(low) >> 1
+
+
+def combine(tasks: TaskSet, answer: Answer, outputs: Mapping[str, tuple[TaskSet, Packed]]) -> Packed:
+    """Return the packed outputs (n, n_outputs) of all tasks, from each network's own tasks and packed outputs."""
+    n_samples = len(next(iter(outputs.values()))[1])
+    packed = np.zeros((n_samples, sum(task.n_outputs for task in tasks)), np.float32)
+    for share in answer:
+        own_tasks, own_outputs = outputs[share.path]
+        weights = [weight for name, weight in share.weights.items() for _ in output_columns(tasks, [name])]
+        part = own_outputs[:, output_columns(own_tasks, share.weights)]
+        packed[:, output_columns(tasks, share.weights)] += part * np.array(weights, np.float32)
+    return packed
 
 
 def _average(networks: Sequence[Network]) -> Answer:

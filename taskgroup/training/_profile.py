@@ -63,9 +63,7 @@ class Profile:
         write_text(folder / "profile" / "history.jsonl", lines)
 
     @classmethod
-    def load(
-        cls, run_dir: str | os.PathLike[str], table: TaskTable, *, encoder: MakeEncoder | None = None
-    ) -> Profile:
+    def load(cls, run_dir: str | os.PathLike[str], table: TaskTable, *, encoder: MakeEncoder | None = None) -> Profile:
         """Return the profile saved in a run directory; the table tells the model what its inputs look like.
 
         Raises

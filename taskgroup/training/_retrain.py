@@ -7,37 +7,29 @@ operations pay for.
 
 from __future__ import annotations
 
-import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
 from taskgroup._artifact import write_json
-from taskgroup._validation import check_choice, check_int, check_real
+from taskgroup._validation import check_choice, check_int
 from taskgroup.data import TaskTable
 from taskgroup.exceptions import InvalidInputError
 from taskgroup.grouping import Grouping
+from taskgroup.models import ARCHITECTURES
 from taskgroup.scoring import PlanChoice, Scorecard, judge
-from taskgroup.training._controls import label_grouping, wide_hidden
-from taskgroup.training._cost import Cost
+from taskgroup.training._bench import Bench
 from taskgroup.training._data import TrainingData
-from taskgroup.training._executors import Executor, Order, RunAll, workers
-from taskgroup.training._methods import METHODS, Answer, Design
-from taskgroup.training._network import PROFILE, MakeEncoder, state_of
-from taskgroup.training._profile import Profile
+from taskgroup.training._executors import Executor, workers
+from taskgroup.training._methods import METHODS, Design, Packed
+from taskgroup.training._network import MakeEncoder
+from taskgroup.training._profile import Profile, Progress
 from taskgroup.training._settings import DEFAULT_DROPOUT, DEFAULT_HIDDEN, FitSettings
 from taskgroup.training._store import Store
-from taskgroup.training._unit import Starts, Unit
 
 __all__ = ["RetrainResult", "retrain"]
-
-Progress = Callable[[str, int, int], None]
-Packed = NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,8 +51,8 @@ class RetrainResult:
     scorecard: Scorecard
     plan: PlanChoice
     ledger: Mapping[str, Any]
-    predictions: Mapping[str, Mapping[str, Mapping[int, Packed]]]
-    _bench: _Bench
+    predictions: Mapping[str, Mapping[str, Mapping[int | str, Packed]]]
+    _bench: Bench
 
     def save(self, run_dir: str | os.PathLike[str]) -> None:
         """Write scores.csv, scores.json, plan.json, ledger.json and the networks below ``models/``, atomically."""
@@ -165,11 +157,11 @@ def retrain(
     check_int("jobs", jobs, low=1)
     _check_inputs(table, grouping, profile, start)
     archs = [arch] if isinstance(arch, str) else list(arch)
-    wanted = _wanted(methods, archs, table, grouping)
+    wanted = _wanted(methods, archs, grouping)
     data = TrainingData.from_table(table)
     store = Store(None if out is None else Path(out) / "models", resume=resume)
     with workers(data, make_encoder, jobs, executor) as run_all:
-        bench = _Bench(table, data, design, store, run_all, make_encoder, progress)
+        bench = Bench(table, data, design, store, run_all, make_encoder, progress)
         bench.run(wanted, grouping, range(seeds), draws, profile)
     predictions = {split: bench.predictions(split) for split in ("valid", "test")}
     ledger = bench.ledger(profile)
@@ -182,3 +174,32 @@ def retrain(
     if out is not None:
         result.save(out)
     return result
+
+
+def _wanted(methods: Sequence[str] | None, archs: Sequence[str], grouping: Grouping) -> list[str]:
+    """Return the methods to fit; one group leaves nothing to deal at random or to find from labels."""
+    idle = ("random-groups", "label-groups") if grouping.n_groups == 1 else ()
+    if methods is None:
+        chosen = [name for name in METHODS if name not in idle]
+    else:
+        chosen = [check_choice("methods", name, METHODS) for name in dict.fromkeys(methods)]
+    for arch in archs:
+        check_choice("arch", arch, tuple(ARCHITECTURES))
+        if arch != "shared-bottom":
+            chosen += [f"grouped:{arch}", f"units:{arch}"]
+    return chosen
+
+
+def _check_inputs(table: TaskTable, grouping: Grouping, profile: Profile | None, start: str) -> None:
+    if grouping.tasks.names != table.tasks.names:
+        odd = next((name for name in grouping.tasks.names if name not in table.tasks.names), "in another order")
+        raise InvalidInputError(
+            f"`grouping` must be one of the table's {len(table.tasks)} tasks, in the same order; got "
+            f"{len(grouping.tasks)} tasks ({odd}). Cluster this table's profile."
+        )
+    unusable = table.degenerate_tasks()
+    if unusable:
+        name, reason = next(iter(unusable.items()))
+        raise InvalidInputError(f"task {name!r} cannot be learned: {reason}. Leave it out with `table.select`.")
+    if start == "profile" and profile is None:
+        raise InvalidInputError('`start="profile"` needs a `profile`; got None. Give one, or use start="members".')

@@ -4,11 +4,11 @@ M networks that read the same batch need one product for all first layers, (M h,
 for every further layer, (M, h', h) x (M, h, B). Activations are (M, width, B), so that no product needs a transposed
 copy. Heads of unequal groups are padded with rows of loss weight zero. A network that stops early leaves the stack.
 
-Measured on one core of an AMD EPYC (2 MiB of L2 for two cores), 100 networks 64-128-64-1, CPU time of a step against
+Measured on one core of an AMD EPYC (1 MiB of L2 a core), 100 networks 64-128-64-1, CPU time of a step against
 a loop of networks with an Adam each (in brackets: the loop engine): batch 128, 3.3x (1.6x); batch 1,024, 1.3x (1.2x).
-The number of networks in a stack matters more than the batch: activations must stay in the cache, or the stack is slower
-than the loop (100 networks at batch 1,024: .7x). So a stack holds as many networks as fit in `_CACHE` bytes, between
-`_FEWEST` and `_MOST`, and single networks, convolutions and towers go to the loop.
+The number of networks in a stack matters more than the batch: activations must stay in the cache, or the stack is
+slower than the loop (100 networks at batch 1,024: .7x). So a stack holds as many networks as fit in `_CACHE` bytes,
+between `_FEWEST` and `_MOST`, and single networks, convolutions and towers go to the loop.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def stackable(job: Job) -> bool:
 
 def stacks(jobs: Sequence[Job], data: TrainingData, settings: FitSettings) -> list[list[Job]]:
     """Return the jobs to stack, in chunks of at least two that fit in the cache."""
-    alike: dict[object, list[Job]] = {}
+    alike: dict[tuple[int, tuple[int, ...], float], list[Job]] = {}
     for job in filter(stackable, jobs):
         widths = tuple(layer.out_features for layer in _trunk(job.model))
         alike.setdefault((job.seed, widths, _dropout(job.model)), []).append(job)

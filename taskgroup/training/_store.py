@@ -1,8 +1,8 @@
 """Where trained networks are kept: memory, and a run directory that a later call can take up again.
 
-A unit's networks lie below ``models/``; its completion marker ``<unit>.done.json`` is written last and holds the hash of
-everything the result depends on. A unit whose marker has the same hash is never trained again, so baselines
-that do not depend on the grouping survive a new grouping.
+A unit's networks lie below ``models/``; its completion marker ``<unit>.done.json`` is written last and holds the hash
+of everything the result depends on. A unit whose marker has the same hash is never trained again, so baselines that do
+not depend on the grouping survive a new grouping.
 """
 
 from __future__ import annotations

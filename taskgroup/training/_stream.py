@@ -16,7 +16,7 @@ Batch = Tensor
 def batches(seed: int, epoch: int, n_samples: int, batch_size: int) -> Iterator[Batch]:
     """Yield the row numbers of every step of an epoch: a permutation cut into batches."""
     generator = torch.Generator().manual_seed(step_seed(seed, epoch, -1))
-    yield from torch.randperm(n_samples, generator=generator).split(batch_size)
+    yield from torch.split(torch.randperm(n_samples, generator=generator), batch_size)
 
 
 def step_seed(seed: int, epoch: int, step: int) -> int:

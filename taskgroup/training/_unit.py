@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from taskgroup._artifact import content_hash
 from taskgroup.models import MultiTaskModel
 from taskgroup.training._cost import Cost
-from taskgroup.training._data import TrainingData
+from taskgroup.training._data import TargetScale, TrainingData
 from taskgroup.training._fit import fit_many, predict
 from taskgroup.training._linear import fit_linear
 from taskgroup.training._network import MakeEncoder, Network, State, load_state, state_of
@@ -82,9 +82,7 @@ class Trained:
     history: Mapping[str, Any] = field(default_factory=dict)
 
 
-def run_unit(
-    unit: Unit, data: TrainingData, starts: Starts, make_encoder: MakeEncoder | None = None
-) -> list[Trained]:
+def run_unit(unit: Unit, data: TrainingData, starts: Starts, make_encoder: MakeEncoder | None = None) -> list[Trained]:
     """Return the trained networks of a unit; the same arguments give the same result."""
     models = [_model(network, data, starts, make_encoder) for network in unit.networks]
     if unit.how == "linear":
@@ -129,8 +127,8 @@ def _solve(network: Network, model: MultiTaskModel, data: TrainingData) -> Train
 def outputs_of(model: MultiTaskModel, data: TrainingData) -> dict[str, NDArray[np.float32]]:
     """Return the model's packed outputs on the validation and test rows, in target units."""
     columns = data.outputs_of(model.tasks.names)
-    mean, scale = data.target_scale.mean[columns], data.target_scale.scale[columns]
+    scale = TargetScale(data.target_scale.mean[columns], data.target_scale.scale[columns])
     return {
-        split: predict(model, part.x).numpy() * scale + mean
+        split: scale.restore(predict(model, part.x).numpy())
         for split, part in (("valid", data.valid), ("test", data.test))
     }
