@@ -27,7 +27,7 @@ _FREE = ("jobs", "executor")  # settings that no result depends on
 OUTPUTS: dict[str, tuple[str, ...]] = {
     "profile": ("tasks.json", "datamaps.safetensors", "profile"),
     "cluster": ("grouping.json", "cluster.json", "similarity.safetensors"),
-    "retrain": ("models", "cache", "scores.csv", "scores.json", "plan.json"),
+    "retrain": ("models", "scores.csv", "scores.json", "ledger.json", "plan.json"),
     "report": ("report.html", "figures"),
 }
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ._output import Output
@@ -30,13 +31,8 @@ def profile_step(
         + (f", {missing:.0%} of the labels missing" if missing else "")
     )
     with run.step("profile", settings), output.stage("profile") as progress:
-        result = profile(
-            table,
-            epochs=settings["epochs"],
-            hidden=settings["hidden"],
-            random_state=settings["seed"],
-            progress=progress,
-        )
+        chosen = {name: settings[name] for name in ("epochs", "hidden") if settings[name] is not None}
+        result = profile(table, random_state=settings["seed"], progress=progress, **chosen)
         result.save(run.path)
         document = {
             "name": table.name,
@@ -61,7 +57,7 @@ def cluster_step(run: Run, settings: Mapping[str, Any], output: Output) -> None:
 
     maps = DataMaps.load(run.need("datamaps.safetensors", "profile"))
     with run.step("cluster", settings), output.stage("cluster"):
-        features = task_features(maps, kind=settings["kind"])
+        features = task_features(maps, settings["kind"])
         grouping = group_tasks(
             features, k=settings["k"], method=settings["method"], soft=settings["soft"],
             min_size=settings["min_size"], max_size=settings["max_size"], max_groups=settings["max_groups"],
@@ -80,15 +76,14 @@ def retrain_step(run: Run, table: TaskTable, settings: Mapping[str, Any], output
     from taskgroup.training import Profile, retrain
 
     grouping = Grouping.load(run.need("grouping.json", "cluster"))
-    fitted = Profile.load(run.path) if (run.path / "profile" / "model.safetensors").is_file() else None
-    with run.step("retrain", settings), output.stage("retrain") as progress:
-        result = retrain(
-            table, grouping, profile=fitted, arch=settings["arch"], encoder=settings["encoder"],
-            seeds=settings["seeds"], random_state=settings["seed"], jobs=settings["jobs"],
-            executor=settings["executor"], methods=settings["methods"], max_models=settings["max_models"],
+    fitted = Profile.load(run.path, table) if (run.path / "profile" / "model.safetensors").is_file() else None
+    with run.step("retrain", settings), output.stage("retrain") as progress, _executor(settings["executor"]) as pool:
+        retrain(
+            table, grouping, profile=fitted, arch=settings["arch"], units=settings["units"],
+            encoder=settings["encoder"], seeds=settings["seeds"], random_state=settings["seed"],
+            jobs=settings["jobs"], executor=pool, methods=settings["methods"], max_models=settings["max_models"],
             max_flops=settings["max_flops"], out=run.path, resume=resume, progress=progress,
         )  # fmt: skip
-        result.save(run.path)
 
 
 def report_step(run: Run, output: Output) -> str:
@@ -143,6 +138,29 @@ def show_scores(run: Run, output: Output) -> None:
     output.line(plan["verdict"], style="bold")
     for reason in plan["reasons"]:
         output.line(f"- {reason}")
+
+
+@contextmanager
+def _executor(address: str | None) -> Iterator[Any]:
+    """Yield an executor on the dask scheduler at ``dask://host:port``; None for no address."""
+    if address is None:
+        yield None
+        return
+    from taskgroup.exceptions import InvalidInputError, MissingDependencyError
+
+    scheme, _, place = address.partition("://")
+    if scheme != "dask" or not place:
+        raise InvalidInputError(f"--executor must look like dask://HOST:PORT; got {address!r}.")
+    try:
+        from distributed import Client
+    except ImportError:
+        raise MissingDependencyError("--executor dask://... needs dask; install it with the extra [dask].") from None
+    try:
+        client = Client(f"tcp://{place}", timeout="10s")
+    except OSError as error:
+        raise InvalidInputError(f"no dask scheduler answers at {place} ({error}).") from None
+    with client:
+        yield client.get_executor(retries=2)
 
 
 def _shorten(names: Any, width: int = 72) -> str:

@@ -22,8 +22,8 @@ def cluster_options(command: Any) -> Any:
         option("--max-size", type=click.IntRange(1), default=None, help="Largest number of tasks in a group."),
         option("--min-size", type=click.IntRange(1), default=1, show_default=True, help="Smallest group."),
         option("--soft/--hard", default=False, help="Let a task belong to several groups."),
-        option("--features", "kind", type=click.Choice(KINDS), default=None,
-               help="What makes two tasks alike; the default is the one the planted suite chose."),
+        option("--features", "kind", type=click.Choice(KINDS), default="abs-corr", show_default=True,
+               help="What makes two tasks alike."),
         option("--method", type=click.Choice(METHODS), default="spectral", show_default=True, help="Clustering."),
         option("--k", type=GroupCount(), default="auto", show_default=True, help="Number of groups."),
     ):  # fmt: skip
