@@ -22,6 +22,7 @@ __all__ = [
     "BatchedMLP",
     "Pick",
     "Roles",
+    "batched_linear",
     "fuse",
     "level_widths",
     "mixing_weights",
@@ -63,13 +64,19 @@ class BatchedLinear(nn.Module):
         self.bias = nn.Parameter(torch.empty(n, out_features).uniform_(-bound, bound))
         self.roles: Roles = {"weight": (role, out_role, None), "bias": (role, out_role)}
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return map n of unit n's features: (n, B, in), or (1, B, in) for one shared input, to (n, B, out)."""
-        n, out_features, _ = self.weight.shape
-        if shared(x):
-            flat = F.linear(x.squeeze(0), self.weight.flatten(0, 1), self.bias.flatten())  # (B, n * out)
-            return flat.view(-1, n, out_features).transpose(0, 1)
-        return torch.baddbmm(self.bias.unsqueeze(1), x, self.weight.transpose(1, 2))
+    def forward(self, x: Tensor, relu: bool = False) -> Tensor:
+        """Return map n of unit n's features: (n, B, in), or (1, B, in) for all, to (n, B, out)."""
+        return batched_linear(x, self.weight, self.bias, relu)
+
+
+def batched_linear(x: Tensor, weight: Tensor, bias: Tensor, relu: bool = False) -> Tensor:
+    """Return features (n, B, in), or (1, B, in) for all, through maps (n, out, in) with biases: (n, B, out)."""
+    n, out_features, _ = weight.shape
+    if shared(x):
+        flat = F.linear(x.squeeze(0), weight.flatten(0, 1), bias.flatten())  # (B, n * out)
+        return (flat.relu_() if relu else flat).view(-1, n, out_features).transpose(0, 1)
+    own = torch.baddbmm(bias.unsqueeze(1), x, weight.transpose(1, 2))
+    return own.relu_() if relu else own
 
 
 class BatchedMLP(nn.Module):
@@ -95,7 +102,7 @@ class BatchedMLP(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the last hidden layer of every network: (n or 1, B, in) to (n, B, out)."""
         for layer in self.layers:
-            x = F.dropout(layer(x).relu_(), self.dropout, self.training)
+            x = F.dropout(layer(x, relu=True), self.dropout, self.training)
         return x
 
 
