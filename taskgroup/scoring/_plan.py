@@ -109,7 +109,7 @@ def make_plan(
     isolated: Sequence[str] = (),
     max_models: int | None = None,
     max_flops: float | None = None,
-    min_gain: float = 0.0,
+    min_gain: float = 0.002,
     margin: float = 0.01,
 ) -> PlanChoice:
     """Return which method should serve each task, chosen on validation data, and its gains on test data.
@@ -133,7 +133,7 @@ def make_plan(
     max_flops : float, optional
         The most floating-point operations per task to answer one sample, averaged over the tasks.
     min_gain : float
-        Believed gain below which a task stays with the reference.
+        Believed gain below which a task stays with the reference, so that no model is kept for next to nothing.
     margin : float
         The smallest difference of the mean score that the verdict treats as worth a more complex plan.
 
@@ -255,9 +255,9 @@ def _keep(units: list[_Unit], value: NDArray[np.float64], limits: NDArray[np.flo
     starts = [np.flatnonzero(methods == m) for m in range(len(value))]
     kept = choose_units(worth, cost, limits[limited], starts)
     if kept is None:
-        least = min(tuple(cost[start].sum(0)) for start in starts)
+        least = min(cost[start].sum(0).tolist() for start in starts)
         raise InvalidInputError(
-            f"no method fits the budget {limits[limited].tolist()}; the cheapest needs {list(least)}. Raise it."
+            f"no method fits the budget {limits[limited].tolist()}; the cheapest needs {least}. Raise the budget."
         )
     return [units[u] for u in kept]
 

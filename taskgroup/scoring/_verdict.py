@@ -101,13 +101,13 @@ def decide(
     controls = [_RANDOM] if family(best) == "split" and _RANDOM in card.methods else []
     rows = {row.baseline: row for row in card.compare([(best, name) for name in (*simpler, *controls)])}
     shown = {name for name, row in rows.items() if _is_shown(card, row, alpha)}
-    reasons += [f"On test data {_words(row)}{'' if name in shown else ': not shown'}." for name, row in rows.items()]
+    reasons += [f"On test data {_words(row)}{_doubt(card, row, alpha)}." for row in rows.values()]
     unbeaten = next((name for name in simpler if name not in shown), best)
     if unbeaten != best or not simpler:
         return _fall_back(card, unbeaten, ladder, plan, reasons, margin, alpha)
 
     strongest = rows[max(simpler, key=lambda name: card.means[name].mean)]
-    rival = f"{strongest.baseline}, the best of the simpler ways"
+    rival = f"{strongest.baseline}, its nearest rival"
     gain = f"{best} beats {rival}, by {_gain(strongest.difference)} in mean test {_measure(card)}"
     advice = _ADVICE.get(family(best), f"Use {best}")
     if family(best) != "split":
@@ -169,8 +169,15 @@ def _is_shown(card: Scorecard, row: Comparison, alpha: float) -> bool:
 
     A gain whose replication cannot be asked, of a single seed or on fewer than three tasks, passes for replicated.
     """
+    return not _doubt(card, row, alpha)
+
+
+def _doubt(card: Scorecard, row: Comparison, alpha: float) -> str:
+    """Return why a gain is not shown, or an empty string."""
+    if not (row.difference.mean > 0 and row.difference.p < alpha):
+        return ": not shown"
     cosine = (card.replication(row.method, row.baseline) or {}).get("cosine")
-    return row.difference.mean > 0 and row.difference.p < alpha and (cosine is None or cosine > 0)
+    return "" if cosine is None or cosine > 0 else ": not shown, for the gains per task do not replicate"
 
 
 def _undecided(cause: str, reasons: Sequence[str]) -> Verdict:
