@@ -64,7 +64,6 @@ def decide(
     *,
     margin: float = 0.01,
     alpha: float = 0.05,
-    n_groups: int | None = None,
 ) -> Verdict:
     """Return the verdict on a scorecard with the splits "valid" and "test".
 
@@ -80,8 +79,6 @@ def decide(
         The smallest difference of the mean main metric that a more complex plan would be worth.
     alpha : float
         Level of the tests.
-    n_groups : int, optional
-        Number of groups, for the sentence.
     """
     valid = {name: float(card.main["valid"][name].by_seed.mean()) for name in candidates}
     rivals = {family(name): name for name in sorted(candidates, key=lambda name: valid[name])}  # the best comes last
@@ -113,7 +110,8 @@ def decide(
     if family(best) != "split":
         return Verdict(family(best), f"{advice}: {gain}.", tuple(reasons))
     if _RANDOM in shown:
-        which = "groups" if n_groups is None else f"these {n_groups} groups"
+        groups = card.costs.get(best, {}).get("groups")
+        which = f"these {len(groups)} groups" if groups else "groups"
         sentence = f"Split the tasks into {which}: {gain}, and random groups by {_gain(rows[_RANDOM].difference)}."
         return Verdict("split", sentence, tuple(reasons))
     if _RANDOM in rows:
