@@ -118,7 +118,7 @@ def plan(run: Run) -> Section:
     sizes = [abs(row["gain"]) for row in rows if row["gain"] is not None]
     counts = Counter(row["method"] for row in rows).most_common()
     alone = sum(bool(row.get("leave_alone")) for row in rows)
-    takeaway = f"{counts[0][1]} of {plural(len(rows), 'task')} are served best by {counts[0][0]}." if counts else ""
+    takeaway = f"{counts[0][1]} of {plural(len(rows), 'task')} go to {counts[0][0]}." if counts else ""
     if alone:
         takeaway += f" Best left alone: {plural(alone, 'task')}."
     return {
