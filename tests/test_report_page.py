@@ -70,7 +70,7 @@ def _change(run, kind, **changes):
 def test_whole_run_has_every_section_in_the_order_of_a_decision(whole):
     page = Page(whole[1])
     assert page.headings == [
-        "Which model serves which task", "Scorecard", "Comparisons", "Gain per task over its own network", "Groups",
+        "Which model serves which task", "Scorecard", "Comparisons", "Gain per task", "Groups",
         "Similarity of the tasks", "Task graph", "Data Maps", "The run", "What to hold against this report",
     ]  # fmt: skip
     assert page.text.index("Split into groups") < page.text.index("Which model serves which task")
@@ -156,7 +156,7 @@ def test_scores_with_other_columns_are_refused(whole, tmp_path):
 
 
 def test_names_are_escaped_everywhere(tmp_path):
-    names = [EVIL, 'a"onmouseover="alert(2)', "$x^2$ {{ 7 * 7 }}", "</svg></style>", "ümläut 模型", "plain"]
+    names = [EVIL, 'a"onmouseover="alert(2)', "$x^2$ {{ 7 * 7 }}", "</svg></style>", "ümläut 模型", "url(#a): #ffffff"]
     run = write_synthetic_run(tmp_path / "run", tasks=[Task(name) for name in names])
     html = write_report(run).read_text(encoding="utf-8")
     page = Page(html)
@@ -219,6 +219,12 @@ def test_usual_run_directory_needs_no_name_in_commands(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     text = Page(write_report(write_synthetic_run("taskgroup-run", upto="profile")).read_text(encoding="utf-8")).text
     assert re.search(r"Make them with taskgroup cluster\n", text)
+
+
+@pytest.mark.parametrize(("tasks", "n_groups", "extent"), [(1, 1, "1 group of 1 task."), (4, 4, "4 groups of 1 task.")])
+def test_smallest_runs_have_a_page(tmp_path, tasks, n_groups, extent):
+    run = write_synthetic_run(tmp_path / "run", tasks=tasks, n_groups=n_groups, n_samples=20)
+    assert extent in Page(write_report(run).read_text(encoding="utf-8")).text
 
 
 def test_mixed_kinds_have_one_gain_figure_a_metric(tmp_path):

@@ -32,7 +32,8 @@ def plot_data_map(maps: DataMaps, task: str, ax: Axes | None = None) -> Axes:
     """Return axes with the data map of ``task``: variability against confidence, one mark a sample.
 
     Colour and marker tell the correctness (the share of epochs with the right prediction) where it was recorded.
-    Above 100,000 samples hexagons show the mean correctness, or the number of samples, of what they cover.
+    Above 100,000 samples hexagons show the mean correctness of what they cover, more opaque the more samples there are;
+    without correctness, the number of samples.
 
     Parameters
     ----------
@@ -104,7 +105,11 @@ def _hexagons(ax: Axes, x: NDArray[Any], y: NDArray[Any], correctness: NDArray[A
         patches = ax.hexbin(x, y, bins="log", cmap="viridis", **box)
         label = "samples"
     else:
+        sizes = ax.hexbin(x, y, C=correctness, reduce_C_function=len, **box)
+        crowd = np.log1p(np.asarray(sizes.get_array()))
+        sizes.remove()
         patches = ax.hexbin(x, y, C=correctness, reduce_C_function=np.nanmean, cmap=CORRECTNESS, vmin=0, vmax=1, **box)
+        patches.set_alpha(0.25 + 0.75 * crowd / crowd.max())
         label = "mean correctness"
     inset = ax.inset_axes((0.66, 0.09, 0.3, 0.022))
     bar = ax.figure.colorbar(patches, cax=inset, orientation="horizontal")

@@ -99,19 +99,17 @@ def plan(run: Run) -> Section:
     """Return the model that serves each task, with its scores beside those of stl and mtl."""
     if run.plan is None:
         return {"missing": run.missing("plan", "retrain")}
-    kinds = {task.name: task for task in run.task_set or ()}
     metric = (run.scores or {}).get("main_metric", {})
-    groups = (
-        {} if run.grouping is None else dict(zip(run.grouping.tasks.names, run.grouping.labels.tolist(), strict=True))
-    )
+    group_of: dict[str, int] = {}
+    if run.grouping is not None:
+        group_of = dict(zip(run.grouping.tasks.names, run.grouping.labels.tolist(), strict=True))
     rows = []
     for name, entry in run.plan["tasks"].items():
         test, stl = entry.get("test"), entry.get("stl_test")
         rows.append(
             {
                 "task": name,
-                "group": groups.get(name),
-                "kind": kinds[name].kind if name in kinds else "",
+                "group": group_of.get(name),
                 "metric": METRIC_LABELS.get(metric.get(name, ""), metric.get(name, "")),
                 "gain": None if test is None or stl is None else test - stl,
                 **entry,
@@ -120,7 +118,7 @@ def plan(run: Run) -> Section:
     sizes = [abs(row["gain"]) for row in rows if row["gain"] is not None]
     counts = Counter(row["method"] for row in rows).most_common()
     alone = sum(bool(row.get("leave_alone")) for row in rows)
-    takeaway = f"{counts[0][1]} of {plural(len(rows), 'task')} are served best by {counts[0][0]}." if counts else ""
+    takeaway = f"{counts[0][1]} of {plural(len(rows), 'task')} go to {counts[0][0]}." if counts else ""
     if alone:
         takeaway += f" Best left alone: {plural(alone, 'task')}."
     return {
@@ -156,15 +154,14 @@ def comparisons(run: Run) -> Section:
         return {"missing": run.missing("comparisons", "retrain")}
     rows = [{**row, "reading": _reading(row)} for row in run.scores.get("comparisons", [])]
     rows.sort(key=lambda row: not is_ours(row["method"]))
-    ours = [row for row in rows if is_ours(row["method"])]
-    told = [row["baseline"] for row in ours if row["reading"] == "better"]
     section: Section = {"rows": rows}
-    if ours:
-        name = best_of_ours(run) or ours[0]["method"]
-        told = [row["baseline"] for row in ours if row["method"] == name and row["reading"] == "better"]
-        tested = sum(row["method"] == name for row in ours)
-        section["takeaway"] = f"{name} is better than {len(told)} of the {tested} methods it was tested against" + (
-            f": {', '.join(told)}." if told else "."
+    name = best_of_ours(run)
+    mine = [row for row in rows if row["method"] == name]
+    if mine:
+        beaten = [row["baseline"] for row in mine if row["reading"] == "better"]
+        listed = f": {', '.join(beaten)}" if beaten else ""
+        section["takeaway"] = (
+            f"{name} is better than {len(beaten)} of the {len(mine)} others it was tested with{listed}."
         )
     return section
 
@@ -177,7 +174,7 @@ def _reading(row: dict[str, Any]) -> str:
 
 
 def gains(run: Run, figures: Figures) -> Section:
-    """Return every task's gain over its own network, one figure a metric."""
+    """Return every task's gain over the baseline, one figure a metric."""
     if run.scores is None or run.values is None:
         return {"missing": run.missing("gains per task", "retrain")}
     baseline = run.scores.get("baseline", "stl")
@@ -185,13 +182,13 @@ def gains(run: Run, figures: Figures) -> Section:
     series = {name: run.gains(name, baseline) for name in shown}
     series = {name: values for name, values in series.items() if values}
     if not series:
-        return {"nothing": "No task has a defined test score for both a grouped model and its own network."}
+        return {"nothing": f"No task has a defined test score for both a shared model and {baseline}."}
     first = next(iter(series))
     means = {task: float(np.mean(values)) for task, values in series[first].items()}
     won = sum(value > 0 for value in means.values())
     middle = float(np.median(list(means.values())))
     section: Section = {
-        "takeaway": f"{won} of {plural(len(means), 'task')} gain with {first}; median {signed(middle)}."
+        "takeaway": f"{won} of {plural(len(means), 'task')} gain with {first} over {baseline}; median {signed(middle)}."
     }
     section["figures"] = []
     metric_of = run.scores["main_metric"]

@@ -79,18 +79,20 @@ def plot_data_maps(maps: DataMaps, tasks: Sequence[str] | None = None, *, groupi
     scale = 10.6 / max(width, 6 * (_CELLS + _GAP))  # inches a cell
     figure = new_figure(width * scale + 0.2, height * scale + 0.85)
     ax = figure.add_subplot()
-    image = _mosaic(_panels(maps, columns), corners, (height, width))
+    panels, rated = _panels(maps, columns)
+    image = _mosaic(panels, corners, (height, width))
     ax.imshow(image, extent=(0, width, height, 0), interpolation="none", aspect="equal")
     ax.add_collection(LineCollection([_outline(*corner) for corner in corners], colors=FAINT, linewidths=0.8))
     _name_panels(ax, names, corners, grouping, scale)
     ax.set(xlim=(-2, width), ylim=(height + 2, 0), xticks=[], yticks=[])
     clean_axes(ax, frame=False)
-    _legend(figure, ax, maps.correctness is not None)
+    if rated:
+        _legend(figure, ax)
     return figure
 
 
-def _panels(maps: DataMaps, columns: Sequence[int]) -> NDArray[np.float64]:
-    """Return RGBA panels of shape (tasks, cells, cells, 4), the top row of each of highest confidence."""
+def _panels(maps: DataMaps, columns: Sequence[int]) -> tuple[NDArray[np.float64], bool]:
+    """Return RGBA panels (tasks, cells, cells, 4), highest confidence on top, and whether any correctness is known."""
     n_cells = len(columns) * _CELLS * _CELLS
     counts, right, known = (np.zeros(n_cells) for _ in range(3))
     offsets = np.arange(len(columns), dtype=np.int64) * _CELLS * _CELLS
@@ -103,14 +105,15 @@ def _panels(maps: DataMaps, columns: Sequence[int]) -> NDArray[np.float64]:
         counts += np.bincount(cell, minlength=n_cells)
         if maps.correctness is not None:
             correct = maps.correctness[rows][:, columns][seen]
-            rated = np.isfinite(correct)
-            known += np.bincount(cell[rated], minlength=n_cells)
-            right += np.bincount(cell[rated], weights=correct[rated], minlength=n_cells)
+            here = np.isfinite(correct)  # not in regression tasks
+            known += np.bincount(cell[here], minlength=n_cells)
+            right += np.bincount(cell[here], weights=correct[here], minlength=n_cells)
+    rated = bool(known.any())
     mean = np.divide(right, known, out=np.full(n_cells, 0.5), where=known > 0)
-    colors = CORRECTNESS(mean) if maps.correctness is not None else np.tile(CORRECTNESS(1.0), (n_cells, 1))
+    colors = CORRECTNESS(mean) if rated else np.tile(CORRECTNESS(1.0), (n_cells, 1))
     crowd = np.log1p(counts) / np.log1p(max(counts.max(), 1.0))
     colors[:, 3] = np.where(counts > 0, _FAINTEST + (1 - _FAINTEST) * crowd, 0.0)
-    return colors.reshape(len(columns), _CELLS, _CELLS, 4)
+    return colors.reshape(len(columns), _CELLS, _CELLS, 4), rated
 
 
 def _bin(share: NDArray[Any]) -> NDArray[np.int64]:
@@ -147,9 +150,7 @@ def _name_panels(
         ax.text(x + indent, y - 3, shorten(name, room - 2), fontsize=size, color=INK, parse_math=False)
 
 
-def _legend(figure: Figure, ax: Axes, has_correctness: bool) -> None:
-    if not has_correctness:
-        return
+def _legend(figure: Figure, ax: Axes) -> None:
     bar = figure.colorbar(
         ScalarMappable(Normalize(0, 1), CORRECTNESS), ax=ax, location="bottom", shrink=0.25, aspect=30, pad=0.01
     )

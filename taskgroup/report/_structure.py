@@ -47,7 +47,8 @@ def groups(run: Run, figures: Figures) -> Section:
             }
         )
     sizes = [len(names) for names in grouping.groups]
-    extent = f"{plural(grouping.n_groups, 'group')} of {min(sizes)} to {max(sizes)} tasks"
+    smallest, largest = min(sizes), max(sizes)
+    extent = f"{plural(grouping.n_groups, 'group')} of " + (f"{smallest} to " if smallest < largest else "")
     alt = f"Membership of {plural(grouping.n_tasks, 'task')} in {plural(grouping.n_groups, 'group')} of {sizes} tasks."
     selection = list(grouping.selection) or list((run.cluster or {}).get("selection") or [])
     return {
@@ -60,7 +61,7 @@ def groups(run: Run, figures: Figures) -> Section:
         "message": (run.cluster or {}).get("message") or "",
         "ours": ours,
         "baseline": baseline,
-        "takeaway": f"{extent}. {_steadiness(grouping.stability)}",
+        "takeaway": f"{extent}{plural(largest, 'task')}. {_steadiness(grouping.stability)}",
     }
 
 

@@ -90,9 +90,7 @@ def inline_svg(svg: str, name: str) -> str:
     body = svg[svg.index("<svg") :]
     body = re.sub(r"<metadata>.*?</metadata>\s*", "", body, flags=re.DOTALL)
     body = re.sub(r"<style type=\"text/css\">.*?</style>\s*", "", body, count=1, flags=re.DOTALL)
-    body = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", body)
-    body = re.sub(r"((?:fill|stroke|stop-color): ?)(#[0-9a-f]{6})", _themed, body)
-    body = body.replace("'DejaVu Sans', sans-serif", "var(--font)")
+    body = re.sub(r"<[^>]*>", lambda tag: _at_home(tag[0], name), body)
     points = float(re.search(r'width="([\d.]+)pt"', body)[1])  # type: ignore[index]
     box = re.search(r'viewBox="[^"]*"', body)[0]  # type: ignore[index]
     width = round(points * 4 / 3)  # CSS pixels
@@ -101,5 +99,8 @@ def inline_svg(svg: str, name: str) -> str:
     return re.sub(r"<svg[^>]*>", head, body, count=1)
 
 
-def _themed(match: re.Match[str]) -> str:
-    return match[1] + _THEME.get(match[2], match[2])
+def _at_home(tag: str, name: str) -> str:
+    """Return a tag with its ids prefixed, its colours themed and the page's font; text between tags stays as it is."""
+    tag = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", tag)
+    tag = re.sub(r"(?<=: )#[0-9a-f]{6}", lambda color: _THEME.get(color[0], color[0]), tag)
+    return tag.replace("'DejaVu Sans', sans-serif", "var(--font)")
