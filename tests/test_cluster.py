@@ -128,7 +128,7 @@ def test_soft_membership_means_something(method):
     grouping = group_tasks(maps, k=3, method=method, soft=True)
     duplicated, split, unrelated = grouping.membership[15:]
     assert duplicated[0] > 0.95
-    assert split[:2].min() > 0.4
+    assert split[:2].min() > 0.35
     assert split[2] < 0.1
     np.testing.assert_allclose(unrelated, 1 / 3)
     assert grouping.isolated == ("t17",)

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from taskgroup._validation import check_choice, check_int
 from taskgroup.cluster._methods import METHODS, Method, fuzzy_membership, partitions
-from taskgroup.cluster._select import choose_k, isolated_tasks, restrict, stability
+from taskgroup.cluster._select import choose_k, restrict, stability
 from taskgroup.cluster._sizes import check_sizes, fill_groups, resize
 from taskgroup.cluster._soft import mixture_membership
 from taskgroup.datamaps import DataMaps
-from taskgroup.features import Kind, Relation, TaskFeatures, task_features
+from taskgroup.features import (
+    LEVEL,
+    Kind,
+    Relation,
+    TaskFeatures,
+    group_p_values,
+    task_features,
+    unrelated_tasks,
+)
 from taskgroup.grouping import Grouping
 
 __all__ = ["group_tasks"]
+
+_N_INIT = 20  # random starts, beside the deterministic one
 
 
 def group_tasks(
@@ -79,93 +89,89 @@ def group_tasks(
     n_tasks = len(features.tasks)
     check_int("n_splits", n_splits, 1 if k == "auto" else 0)
     check_int("random_state", random_state, 0)
-    if max_groups is not None:
-        check_int("max_groups", max_groups, 1)
     if k != "auto":
         check_int("k", k, 1, n_tasks, high_name="n_tasks")
-    check_sizes(n_tasks, None if k == "auto" else k, min_size, max_size, max_groups)
+    least, most = check_sizes(n_tasks, None if k == "auto" else k, min_size, max_size, max_groups)
 
-    isolated = isolated_tasks(features.relation)
-    selection: list[dict[str, Any]] = []
+    relation = features.relation
+    core = np.flatnonzero(~unrelated_tasks(relation))
     if k == "auto":
-        labels, selection = _automatic(
-            features, isolated, method, min_size, max_size, max_groups, n_splits, random_state
-        )
+        n_core, selection = choose_k(features, core, method, max_k=most, n_splits=n_splits, random_state=random_state)
+        score = next((row["stability"] for row in selection if row["k"] == n_core), None)
+        isolated = _isolated(relation, core, n_core, method, random_state)
+        labels = _automatic(relation, isolated, n_core, (least, most), min_size, method, random_state)
     else:
-        labels = _fixed(features.relation, isolated, method, k, random_state)
-    labels = resize(labels, features.relation.strength, min_size, max_size)
-    n_groups = int(labels.max()) + 1
+        n_core, selection, score = min(k, len(core)), [], None
+        if n_splits and n_core:
+            score = stability(features, core, method, [n_core], n_splits=n_splits, random_state=random_state)[0]
+        isolated = _isolated(relation, core, n_core, method, random_state)
+        labels = _labels(relation, np.arange(n_tasks), k, method, random_state)
+    labels = resize(labels, relation.strength, min_size, max_size)
 
-    score = None
-    if n_splits:
-        score = _stability(features, isolated, method, labels, n_splits, random_state)
-    info = {
-        **features.info,
-        "method": method,
-        "k": k,
-        "n_splits": n_splits,
-        "random_state": random_state,
-        "message": _message(n_tasks, n_groups, isolated, score),
-    }
+    n_groups = int(labels.max()) + 1
     membership = np.eye(n_groups)[labels]
     if soft and n_groups > 1:
-        membership = _soften(features.relation, labels, isolated, method, random_state)
-    names = tuple(np.array(features.names, object)[isolated])
-    return Grouping(features.tasks, membership, isolated=names, stability=score, selection=selection, info=info)
+        membership = _soften(relation, labels, isolated, method, random_state)
+    return Grouping(
+        features.tasks,
+        membership,
+        isolated=[name for name, alone in zip(features.names, isolated, strict=True) if alone],
+        stability=score,
+        selection=selection,
+        info={
+            **features.info,
+            "method": method,
+            "k": k,
+            "n_splits": n_splits,
+            "random_state": random_state,
+            "message": _message(n_tasks, n_groups, int(isolated.sum()), score),
+        },
+    )
 
 
-def _fixed(
-    relation: Relation, isolated: NDArray[np.bool_], method: Method, k: int, random_state: int
+def _labels(
+    relation: Relation, tasks: NDArray[np.intp], k: int, method: Method, random_state: int
 ) -> NDArray[np.int64]:
-    """Return labels of exactly k groups of the related tasks; an isolated task joins the group nearest to it.
+    """Return labels of exactly k groups of some of the tasks."""
+    found = partitions(method, restrict(relation, tasks), [k], n_init=_N_INIT, random_state=random_state)[0]
+    return fill_groups(found, k)
 
-    When fewer than k tasks are related, isolated ones make up the number by standing alone.
-    """
-    related = np.flatnonzero(~isolated)
-    if len(related) < k:
-        related = np.arange(len(isolated))
-    found = partitions(method, restrict(relation, related), [k], n_init=100, random_state=random_state)[0]
-    return _join(fill_groups(found, k), related, relation.strength)
+
+def _isolated(
+    relation: Relation, core: NDArray[np.intp], n_core: int, method: Method, random_state: int
+) -> NDArray[np.bool_]:
+    """Return which tasks (T,) are tied neither to another task nor to a group of the tasks that are."""
+    isolated = np.ones(len(relation.strength), bool)
+    isolated[core] = False
+    if 0 < len(core) < len(isolated):
+        labels = np.full(len(isolated), -1)
+        labels[core] = _labels(relation, core, n_core, method, random_state)
+        isolated &= group_p_values(relation, labels).min(1) >= LEVEL / (len(isolated) * n_core)
+    return isolated
 
 
 def _automatic(
-    features: TaskFeatures,
+    relation: Relation,
     isolated: NDArray[np.bool_],
-    method: Method,
+    k: int,
+    n_groups: tuple[int, int],
     min_size: int,
-    max_size: int | None,
-    max_groups: int | None,
-    n_splits: int,
+    method: Method,
     random_state: int,
-) -> tuple[NDArray[np.int64], list[dict[str, Any]]]:
-    """Return labels with an automatic number of groups, every isolated task on its own, and the table of candidates."""
-    n_tasks = len(isolated)
-    related, alone = np.flatnonzero(~isolated), np.flatnonzero(isolated)
-    most = n_tasks // min_size if max_groups is None else min(max_groups, n_tasks // min_size)
-    least = 1 if max_size is None else -(-n_tasks // max_size)
-    if not len(related):
-        keep_apart = min_size == 1 and n_tasks <= most
-        return (np.arange(n_tasks) if keep_apart else np.arange(n_tasks) % max(least, 1)), []
-    k, table = choose_k(
-        features, related, method, max_k=min(most, len(related)), n_splits=n_splits, random_state=random_state
-    )
-    k = min(max(k, least), len(related))
-    found = partitions(method, restrict(features.relation, related), [k], n_init=100, random_state=random_state)[0]
-    found = fill_groups(found, k)
+) -> NDArray[np.int64]:
+    """Return labels with k groups of related tasks and every isolated task on its own, as far as the limits allow."""
+    least, most = n_groups
+    kept, alone = np.flatnonzero(~isolated), np.flatnonzero(isolated)
+    k = min(max(k, least), len(kept))
     if min_size == 1 and k + len(alone) <= most:
-        labels = np.empty(n_tasks, np.int64)
-        labels[related], labels[alone] = found, k + np.arange(len(alone))
-        return labels, table
-    return _join(found, related, features.relation.strength), table
-
-
-def _join(found: NDArray[np.int64], placed: NDArray[np.intp], strength: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Return labels of all tasks: the placed ones as found, every other in the group of largest mean strength."""
-    member = np.zeros((len(strength), int(found.max()) + 1))
-    member[placed, found] = 1.0
-    labels: NDArray[np.int64] = (strength @ member / member.sum(0)).argmax(1)
-    labels[placed] = found
-    return labels
+        labels = np.empty(len(isolated), np.int64)
+        if k:
+            labels[kept] = _labels(relation, kept, k, method, random_state)
+        labels[alone] = k + np.arange(len(alone))
+        return labels
+    if not len(kept):  # nothing speaks for one partition rather than another
+        return np.arange(len(isolated)) % least
+    return _labels(relation, np.arange(len(isolated)), max(k, least), method, random_state)
 
 
 def _soften(
@@ -187,32 +193,15 @@ def _soften(
     return membership
 
 
-def _stability(
-    features: TaskFeatures,
-    isolated: NDArray[np.bool_],
-    method: Method,
-    labels: NDArray[np.int64],
-    n_splits: int,
-    random_state: int,
-) -> float | None:
-    """Return the half-sample stability of the groups of related tasks; None when no task is related to another."""
-    related = np.flatnonzero(~isolated)
-    if not len(related):
-        return None
-    n_groups = len(np.unique(labels[related]))
-    return stability(features, related, method, [n_groups], n_splits=n_splits, random_state=random_state)[0]
-
-
-def _message(n_tasks: int, n_groups: int, isolated: NDArray[np.bool_], score: float | None) -> str:
+def _message(n_tasks: int, n_groups: int, n_isolated: int, score: float | None) -> str:
     """Return the result in words."""
-    alone = int(isolated.sum())
-    if alone == n_tasks:
+    if n_isolated == n_tasks:
         return f"No task is related to any other above the noise: nothing speaks for training the {n_tasks} together."
     if n_groups == 1:
         return f"The {n_tasks} tasks form one group: do not split them."
     words = f"{n_tasks} tasks in {n_groups} groups"
     if score is not None:
         words += f", which half of the samples reproduce with an adjusted Rand index of {score:.2f}"
-    if alone:
-        words += f"; {alone} {'task is' if alone == 1 else 'tasks are'} related to no other above the noise"
+    if n_isolated:
+        words += f"; {n_isolated} {'task is' if n_isolated == 1 else 'tasks are'} related to no other above the noise"
     return words + "."

@@ -16,19 +16,23 @@ from taskgroup.grouping import canonical_labels
 __all__ = ["check_sizes", "fill_groups", "resize"]
 
 
-def check_sizes(n_tasks: int, k: int | None, min_size: int, max_size: int | None, max_groups: int | None) -> None:
-    """Raise when no grouping of the tasks meets the limits."""
+def check_sizes(
+    n_tasks: int, k: int | None, min_size: int, max_size: int | None, max_groups: int | None
+) -> tuple[int, int]:
+    """Return the least and the largest number of groups within the limits; raise when no grouping meets them."""
     check_int("min_size", min_size, 1, n_tasks, high_name="n_tasks")
     if max_size is not None:
         check_int("max_size", max_size, min_size)
+    if max_groups is not None:
+        check_int("max_groups", max_groups, 1)
     most = n_tasks // min_size if max_groups is None else min(max_groups, n_tasks // min_size)
     least = 1 if max_size is None else -(-n_tasks // max_size)
-    low, high = (least, most) if k is None else (max(k, least), min(k, most))
-    if low > high:
+    if least > most or (k is not None and not least <= k <= most):
         raise InvalidInputError(
             f"{n_tasks} tasks in groups of {min_size} to {max_size or n_tasks} tasks need between {least} and {most} "
             f"groups; got k={'auto' if k is None else k}, max_groups={max_groups}. Relax one of the limits."
         )
+    return least, most
 
 
 def fill_groups(labels: NDArray[np.int64], k: int) -> NDArray[np.int64]:

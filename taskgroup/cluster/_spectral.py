@@ -12,6 +12,9 @@ from taskgroup.cluster._base import Affinity, AffinityClusterer
 __all__ = ["SpectralGroups", "cut", "spectral_embedding"]
 
 
+_REGULAR = 0.03
+
+
 class SpectralGroups(AffinityClusterer):
     """Groups of a graph by the leading eigenvectors of D^-1/2 A D^-1/2, rows scaled to length 1, and k-means.
 
@@ -29,7 +32,8 @@ class SpectralGroups(AffinityClusterer):
 
     Notes
     -----
-    Departure from the paper: the diagonal of A is kept, so that a row without any affinity stays defined.
+    Departure from the paper: 3 % of the mean affinity is added to every pair (Amini et al., Annals of Statistics 41(4),
+    2013), so that rows with little or no affinity are defined and do not form groups of their own.
 
     Examples
     --------
@@ -55,8 +59,10 @@ class SpectralGroups(AffinityClusterer):
 def spectral_embedding(affinity: NDArray[np.float64], n_vectors: int) -> NDArray[np.float64]:
     """Return the leading eigenvectors (n, n_vectors) of the normalised affinity, largest eigenvalue first."""
     n = len(affinity)
-    scale = 1.0 / np.sqrt(np.maximum(affinity.sum(1), 1e-12))
-    _, vectors = eigh(affinity * scale[:, None] * scale, subset_by_index=[n - n_vectors, n - 1])
+    graph = np.where(np.eye(n, dtype=bool), 0.0, affinity)
+    graph += _REGULAR * max(float(graph.mean()), 1e-12)
+    scale = 1.0 / np.sqrt(graph.sum(1))
+    _, vectors = eigh(graph * scale[:, None] * scale, subset_by_index=[n - n_vectors, n - 1])
     leading: NDArray[np.float64] = vectors[:, ::-1]
     return leading
 
