@@ -143,6 +143,7 @@ class Logits(torch.nn.Module):
 
 
 @every_architecture
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")  # Dynamo's own doing
 def test_compiles_without_graph_breaks(arch, units):
     # Dynamo cannot trace the state swap by which single-task runs its own encoders.
     model = make(arch, units, encoder="mlp" if arch == "single-task" else "auto").eval()

@@ -9,6 +9,7 @@ from taskgroup.models._mmoe import MMoE
 from taskgroup.models._ple import PLE
 from taskgroup.models._shared_bottom import SharedBottom
 from taskgroup.models._single_task import SingleTask
+from taskgroup.models._sparse import SparseAllocation
 
 __all__ = [
     "ARCHITECTURES",
@@ -20,5 +21,6 @@ __all__ = [
     "MultiTaskModel",
     "SharedBottom",
     "SingleTask",
+    "SparseAllocation",
     "build_model",
 ]

@@ -93,6 +93,20 @@ class MultiTaskModel(nn.Module, ABC):
         packed: Tensor = self.heads(self.body(self.encode(x)))
         return packed
 
+    def logits_each(self, x: Tensor) -> Tensor:
+        """Return packed logits (B, n_outputs) where every task reads a batch of its own, x[t] of (T, B, d).
+
+        For tasks that share no samples; needs an encoder that all tasks share and ``units="task"``.
+        """
+        flat = x.flatten(0, 1)
+        features = flat if self.encoder is None else self.encoder(flat)
+        packed: Tensor = self.heads(self.body(features.view(len(self.tasks), -1, features.shape[-1])))
+        return packed
+
+    def penalty(self) -> Tensor:
+        """Return what the architecture adds to the loss, a scalar: 0 for most."""
+        return self.heads.bias.new_zeros(())
+
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         """Return {task name: logits}: (B,) for binary and regression tasks, (B, C) for multiclass ones."""
         columns = torch.split(self.logits(x), [task.n_outputs for task in self.tasks], dim=1)

@@ -19,6 +19,7 @@ from taskgroup.models._mmoe import MMoE
 from taskgroup.models._ple import PLE
 from taskgroup.models._shared_bottom import SharedBottom
 from taskgroup.models._single_task import SingleTask
+from taskgroup.models._sparse import SparseAllocation
 from taskgroup.tasks import Task, TaskSet
 
 __all__ = ["ARCHITECTURES", "Encoder", "build_model"]
@@ -33,6 +34,7 @@ ARCHITECTURES: dict[str, Callable[..., MultiTaskModel]] = {
     "mmoe": MMoE,
     "ple": PLE,
     "adatt": AdaTT,
+    "sparse": SparseAllocation,
 }
 """Architecture names and their classes."""
 

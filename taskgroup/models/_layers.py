@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +22,7 @@ __all__ = [
     "BatchedMLP",
     "Pick",
     "Roles",
+    "batched_linear",
     "fuse",
     "level_widths",
     "mixing_weights",
@@ -62,13 +64,19 @@ class BatchedLinear(nn.Module):
         self.bias = nn.Parameter(torch.empty(n, out_features).uniform_(-bound, bound))
         self.roles: Roles = {"weight": (role, out_role, None), "bias": (role, out_role)}
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return map n of unit n's features: (n, B, in), or (1, B, in) for one shared input, to (n, B, out)."""
-        n, out_features, _ = self.weight.shape
-        if shared(x):
-            flat = F.linear(x.squeeze(0), self.weight.flatten(0, 1), self.bias.flatten())  # (B, n * out)
-            return flat.view(-1, n, out_features).transpose(0, 1)
-        return torch.baddbmm(self.bias.unsqueeze(1), x, self.weight.transpose(1, 2))
+    def forward(self, x: Tensor, relu: bool = False) -> Tensor:
+        """Return map n of unit n's features: (n, B, in), or (1, B, in) for all, to (n, B, out)."""
+        return batched_linear(x, self.weight, self.bias, relu)
+
+
+def batched_linear(x: Tensor, weight: Tensor, bias: Tensor, relu: bool = False) -> Tensor:
+    """Return features (n, B, in), or (1, B, in) for all, through maps (n, out, in) with biases: (n, B, out)."""
+    n, out_features, _ = weight.shape
+    if shared(x):
+        flat = F.linear(x.squeeze(0), weight.flatten(0, 1), bias.flatten())  # (B, n * out)
+        return (flat.relu_() if relu else flat).view(-1, n, out_features).transpose(0, 1)
+    own = torch.baddbmm(bias.unsqueeze(1), x, weight.transpose(1, 2))
+    return own.relu_() if relu else own
 
 
 class BatchedMLP(nn.Module):
@@ -94,7 +102,7 @@ class BatchedMLP(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the last hidden layer of every network: (n or 1, B, in) to (n, B, out)."""
         for layer in self.layers:
-            x = F.dropout(layer(x).relu_(), self.dropout, self.training)
+            x = F.dropout(layer(x, relu=True), self.dropout, self.training)
         return x
 
 
@@ -137,7 +145,12 @@ def take(x: Tensor, index: Pick) -> Tensor:
 
     An index is a plain sequence, not a buffer: buffers would be stacked when models are batched with vmap.
     """
-    if index is None or shared(x):
+    return x if shared(x) else rows(x, index)
+
+
+def rows(x: Tensor, index: Pick) -> Tensor:
+    """Return the picked rows of ``x``, the first axis."""
+    if index is None:
         return x
     return x[index] if isinstance(index, slice) else x.index_select(0, torch.tensor(index, device=x.device))
 
@@ -155,6 +168,32 @@ def fuse(weights: Tensor, experts: Tensor, start: Tensor | None = None) -> Tenso
     if start is None:
         return torch.bmm(weights, experts).transpose(0, 1)
     return torch.baddbmm(start.transpose(0, 1), weights, experts).transpose(0, 1)
+
+
+def row_major_gradient(x: Tensor) -> Tensor:
+    """Return ``x`` itself; its gradient will be laid out row by row.
+
+    The gradient of transposed features has its last axis apart in memory, and batched products then fall back to one
+    product and one copy a sample.
+    """
+    same: Tensor = _RowMajorGradient.apply(x)  # type: ignore[no-untyped-call]
+    return same
+
+
+class _RowMajorGradient(torch.autograd.Function):
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor) -> Tensor:
+        return x.view_as(x)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        pass
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        return gradients[0].contiguous()
 
 
 def level_widths(in_features: int, levels: Sequence[tuple[int, ...]]) -> list[tuple[int, ...]]:
