@@ -6,7 +6,8 @@ from scipy import stats
 
 from taskgroup.exceptions import InvalidInputError
 from taskgroup.scoring import Measured, holm, paired_tests, score
-from taskgroup.scoring._comparison import Resampler, replication
+from taskgroup.scoring._comparison import Resampler
+from taskgroup.scoring._measured import replication, seed_variance
 from taskgroup.scoring._metrics import evaluate
 from taskgroup.scoring._noise import believed, noise_variance
 from taskgroup.tasks import TaskSet
@@ -16,14 +17,15 @@ def _measured(values, influence=None, size=None):
     values = np.atleast_2d(np.asarray(values, float))
     n_tasks = values.shape[1]
     influence = np.zeros((n_tasks, 4), np.float32) if influence is None else influence
+    every = np.broadcast_to(influence, (len(values), *influence.shape[-2:]))
     size = np.full(n_tasks, 100.0) if size is None else np.asarray(size, float)
-    return Measured(values, influence, tuple(range(len(values))), size)
+    return Measured(values, every, tuple(range(len(values))), size)
 
 
 def _one_seed(y, z):
     tasks = TaskSet([f"t{i}" for i in range(y.shape[1])])
     found = evaluate(tasks, y, z)
-    return Measured(found.main[None], found.influence, (0,), np.full(len(tasks), 50.0))
+    return Measured(found.main[None], found.influence[None], (0,), np.full(len(tasks), 50.0))
 
 
 def test_intervals_equal_those_of_an_exact_bootstrap():
@@ -51,6 +53,21 @@ def test_without_sample_noise_the_interval_is_students():
     low, high = stats.t.interval(0.95, 3, values.mean(), stats.sem(values)[0])
     assert interval.low == pytest.approx(low, abs=0.002)
     assert interval.high == pytest.approx(high, abs=0.002)
+
+
+def test_what_samples_explain_of_the_spread_between_seeds_is_counted_once():
+    """Seeds that are alike in truth, but err on other samples: their spread is the samples' doing."""
+    rng = np.random.default_rng(0)
+    found = []
+    for _ in range(300):
+        errors = rng.normal(size=(3, 1, 50))
+        errors -= errors.mean(-1, keepdims=True)
+        values = rng.normal(0, 1 / 50**0.5, size=(3, 1))
+        found.append(seed_variance(values, errors / 50)[0])
+    assert np.mean(found) == pytest.approx(0, abs=0.001)
+    assert np.mean(np.array(found) < 0) > 0.3
+    shifted = [seed_variance(rng.normal(size=(3, 1)), np.zeros((3, 1, 5)))[0] for _ in range(300)]
+    assert np.mean(shifted) == pytest.approx(1 / 3, rel=0.15)
 
 
 def test_three_paired_seeds_that_agree_tell_more_than_three_that_do_not():

@@ -5,15 +5,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from taskgroup.scoring._comparison import Measured
+from taskgroup.scoring._measured import Measured, seed_variance
 
 __all__ = ["believed", "noise_variance"]
 
 Floats = NDArray[np.float64]
 
-_PRIOR_SIZE = (
-    10.0  # a task's own variance counts as much as the others' when it has this many samples of its rarer class
-)
+_PRIOR_SIZE = 10.0  # size of a task whose own variance counts as much as the others'
 
 
 def noise_variance(difference: Measured) -> Floats:
@@ -24,21 +22,19 @@ def noise_variance(difference: Measured) -> Floats:
       the manner of Smyth (2004, doi 10.2202/1544-6115.1027).
     - Seeds: the variance between seeds over S, as one ratio to the samples' variance for all tasks, since a task's own
       two or three seeds say little. With one seed it is zero.
-
-    Both hold a share of the interaction of samples and seeds, so the sum errs to the safe side.
     """
-    n_samples, n_seeds = difference.influence.shape[1], len(difference.seeds)
+    n_samples = difference.influence.shape[2]
     defined = difference.defined & (difference.size > 0)
     variance = np.full(len(defined), np.nan)
     if not defined.any():
         return variance
     size = difference.size[defined]
-    own = np.square(difference.influence[defined], dtype=np.float64).sum(1) * n_samples / max(n_samples - 1, 1)
+    influence = difference.influence[:, defined]
+    own = np.square(influence.mean(0, dtype=np.float64)).sum(1) * n_samples / max(n_samples - 1, 1)
     typical = (own * size).sum() / len(size) / size
     samples = (size * own + _PRIOR_SIZE * typical) / (size + _PRIOR_SIZE)
-    seeds = difference.values[:, defined].var(0, ddof=1) / n_seeds if n_seeds > 1 else np.zeros(len(size))
-    ratio = seeds.sum() / samples.sum() if samples.sum() > 0 else 0.0
-    variance[defined] = samples * (1.0 + ratio)
+    seeds = max(0.0, float(seed_variance(difference.values[:, defined], influence).sum()))
+    variance[defined] = samples * (1.0 + (seeds / samples.sum() if seeds > 0 else 0.0))
     return variance
 
 

@@ -14,7 +14,7 @@ from taskgroup._artifact import read_json, write_json
 from taskgroup._validation import check_int, check_known, check_real
 from taskgroup.exceptions import InvalidInputError
 from taskgroup.scoring._budget import choose_units
-from taskgroup.scoring._comparison import Measured
+from taskgroup.scoring._measured import Measured
 from taskgroup.scoring._names import family
 from taskgroup.scoring._noise import believed
 from taskgroup.scoring._score import Predictions, score

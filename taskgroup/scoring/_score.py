@@ -10,7 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from taskgroup._validation import check_int, check_matrix
 from taskgroup.exceptions import InvalidInputError
-from taskgroup.scoring._comparison import Measured, Resampler
+from taskgroup.scoring._comparison import Resampler
+from taskgroup.scoring._measured import Measured
 from taskgroup.scoring._metrics import Evaluation, chance_level, evaluate
 from taskgroup.scoring._scorecard import Scorecard
 from taskgroup.tasks import TaskSet
@@ -123,7 +124,7 @@ def _measure(
         names = found[0][0].values
         values = {m: np.array([np.mean([e.values[m] for e in draws], axis=0) for draws in found]) for m in names}
         main = np.array([np.mean([e.main for e in draws], axis=0) for draws in found])
-        influence = np.mean([np.mean([e.influence for e in draws], axis=0) for draws in found], axis=0)
+        influence = np.array([np.mean([e.influence for e in draws], axis=0) for draws in found])
         measured[split] = (Measured(main, influence, tuple(by_seed), sizes[split]), values)
     return measured
 
@@ -145,9 +146,11 @@ def _parse(
             name = f"outputs of {method!r}, seed {seed!r}, split {split!r}"
             array = np.asarray(outputs, np.float32)
             array = check_matrix(name, array[None] if array.ndim == 2 else array, (None, n, width))
-            if not len(array) or not np.isfinite(array).all():
+            if not len(array):
+                raise InvalidInputError(f"{name} must hold at least one draw; got none.")
+            if not np.isfinite(array).all():
                 raise InvalidInputError(
-                    f"{name} must be finite; got {int((~np.isfinite(array)).sum())} NaN or infinity."
+                    f"{name} must be finite; got {(~np.isfinite(array)).sum()} NaN or infinite values."
                 )
             parsed[method][seed] = array
     return parsed

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from taskgroup._artifact import write_json
 from taskgroup._validation import check_known
 from taskgroup.exceptions import InvalidInputError
-from taskgroup.scoring._comparison import Comparison, Interval, Measured, Resampler, replication
+from taskgroup.scoring._comparison import Comparison, Interval, Resampler
+from taskgroup.scoring._measured import Measured, replication
 from taskgroup.scoring._metrics import LOWER_IS_BETTER, METRICS, main_metrics
 from taskgroup.scoring._names import CONTROLS, family
 from taskgroup.scoring._noise import noise_variance

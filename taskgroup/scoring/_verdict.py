@@ -18,7 +18,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from taskgroup.scoring._comparison import Comparison, Interval, Measured
+from taskgroup.scoring._comparison import Comparison, Interval
+from taskgroup.scoring._measured import Measured
 from taskgroup.scoring._metrics import main_metrics
 from taskgroup.scoring._names import family, simplicity
 from taskgroup.scoring._scorecard import Scorecard
@@ -106,13 +107,14 @@ def decide(
         return _fall_back(card, unbeaten, ladder, plan, reasons, margin, alpha)
 
     strongest = rows[max(simpler, key=lambda name: card.means[name].mean)]
-    gain = f"in mean test {_measure(card)} {_words(strongest)}, the best of the simpler ways"
+    rival = f"{strongest.baseline}, the best of the simpler ways"
+    gain = f"{best} beats {rival}, by {_gain(strongest.difference)} in mean test {_measure(card)}"
     advice = _ADVICE.get(family(best), f"Use {best}")
     if family(best) != "split":
         return Verdict(family(best), f"{advice}: {gain}.", tuple(reasons))
     if _RANDOM in shown:
         which = "groups" if n_groups is None else f"these {n_groups} groups"
-        sentence = f"Split the tasks into {which}: {gain}, and beats random groups, {_gain(rows[_RANDOM].difference)}."
+        sentence = f"Split the tasks into {which}: {gain}, and random groups by {_gain(rows[_RANDOM].difference)}."
         return Verdict("split", sentence, tuple(reasons))
     if _RANDOM in rows:
         control = f"it is not shown to beat random groups, {_gain(rows[_RANDOM].difference)}"

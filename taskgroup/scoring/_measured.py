@@ -1,0 +1,146 @@
+"""One method's main metric by seed and task, and which part of its spread is the seeds', the samples', the tasks'."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Measured", "replication", "seed_variance"]
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """The main metric of one method on one split.
+
+    Methods that are put together have the same seeds, or one: a method of one seed is the same whatever the seed.
+
+    Parameters
+    ----------
+    values : ndarray of float64 of shape (S, T)
+        By seed and task; NaN where undefined.
+    influence : ndarray of float32 of shape (S, T, n)
+        Of the n samples on each value, see `_metrics`.
+    seeds : tuple
+        Names of the S seeds.
+    size : ndarray of float64 of shape (T,)
+        Labelled samples of each task; of a binary one the harmonic size n1 n0 / (n1 + n0) of its two classes.
+    """
+
+    values: Floats
+    influence: NDArray[np.float32]
+    seeds: tuple[int | str, ...]
+    size: Floats
+
+    @property
+    def defined(self) -> NDArray[np.bool_]:
+        """Whether each task's metric is defined, shape (T,)."""
+        return np.asarray(np.isfinite(self.values).all(axis=0))
+
+    @property
+    def by_task(self) -> Floats:
+        """Mean over the seeds, shape (T,)."""
+        return np.asarray(self.values.mean(axis=0))
+
+    @property
+    def by_seed(self) -> Floats:
+        """Mean over the defined tasks, shape (S,)."""
+        return _mean(self.values[:, self.defined], 1)
+
+    @property
+    def by_sample(self) -> Floats:
+        """Influence of each sample on each seed's mean over the defined tasks, shape (S, n)."""
+        return _mean(self.influence[:, self.defined], 1)
+
+    def minus(self, other: Measured | Floats) -> Measured:
+        """Return the differences to another method, paired by seed, or to T fixed numbers."""
+        if not isinstance(other, Measured):
+            return Measured(self.values - other, self.influence, self.seeds, self.size)
+        longer = max(self, other, key=lambda m: len(m.seeds))
+        return Measured(self.values - other.values, self.influence - other.influence, longer.seeds, self.size)
+
+    @classmethod
+    def mix(cls, methods: Mapping[str, Measured], choice: Sequence[str]) -> Measured:
+        """Return what serving task t by the method ``choice[t]`` gives, seed by seed."""
+        longest = max((methods[name] for name in dict.fromkeys(choice)), key=lambda m: len(m.seeds))
+        values, influence = longest.values.copy(), longest.influence.copy()
+        for t, name in enumerate(choice):
+            values[:, t] = methods[name].values[:, t]
+            influence[:, t] = methods[name].influence[:, t]
+        return cls(values, influence, longest.seeds, longest.size)
+
+
+def seed_variance(values: Floats, influence: NDArray[np.floating]) -> Floats:
+    """Return the variance that the luck of the seeds alone gives to the mean over S seeds of one or more quantities.
+
+    It is the variance between seeds over S, less what the samples explain of it: on n samples the values would spread
+    even if all seeds were alike, since each seed errs on other samples, and that spread is in the samples' part
+    already.
+
+    Parameters
+    ----------
+    values : ndarray of shape (S, ...)
+        By seed.
+    influence : ndarray of shape (S, ..., n)
+        Of the samples on the values.
+
+    Returns
+    -------
+    ndarray of shape (...)
+        Without bias, hence negative at times, which means none; 0 with one seed.
+    """
+    n_seeds = len(values)
+    if n_seeds < 2:
+        return np.zeros(values.shape[1:])
+    apart = np.square(influence - influence.mean(0, dtype=np.float64)).sum((0, -1)) / (n_seeds - 1)
+    return np.asarray((values.var(0, ddof=1) - apart) / n_seeds)
+
+
+def replication(valid: Measured, test: Measured) -> dict[str, float | int | None]:
+    """Return how well the gains per task of one half of the seeds foretell those of the other half.
+
+    The halves are measured on different samples too, one on validation and one on test data: seeds alone would not do,
+    for models of any seed share the luck of the samples that judge them. The mean over S ways of halving S seeds is
+    taken.
+
+    Parameters
+    ----------
+    valid, test : Measured
+        Differences to a baseline on either split, with the same seeds.
+
+    Returns
+    -------
+    dict
+        "correlation" over tasks, in [-1, 1]; "cosine", the same without centring, so that a gain equal on all tasks
+        replicates too; "n_tasks". Both are None with fewer than two seeds or three tasks.
+    """
+    shared = valid.defined & test.defined
+    n_seeds, n_tasks = len(valid.seeds), int(shared.sum())
+    if n_seeds < 2 or n_tasks < 3:
+        return {"correlation": None, "cosine": None, "n_tasks": n_tasks}
+    on_valid, on_test = valid.values[:, shared], test.values[:, shared]
+    correlations, cosines = [], []
+    for first in range(n_seeds):
+        half = (np.arange(n_seeds) - first) % n_seeds < n_seeds // 2
+        for a, b in ((half, ~half), (~half, half)):
+            gains, again = on_valid[a].mean(0), on_test[b].mean(0)
+            correlations.append(_cosine(gains - gains.mean(), again - again.mean()))
+            cosines.append(_cosine(gains, again))
+    return {"correlation": float(np.mean(correlations)), "cosine": float(np.mean(cosines)), "n_tasks": n_tasks}
+
+
+def _cosine(a: Floats, b: Floats) -> float:
+    """Return the cosine of two vectors, 0 when one of them is zero."""
+    norm = np.linalg.norm(a) * np.linalg.norm(b)
+    return float(a @ b / norm) if norm > 0 else 0.0
+
+
+def _mean(values: NDArray[np.floating], axis: int) -> Floats:
+    """Return the float64 mean along an axis, NaN when it is empty."""
+    with np.errstate(invalid="ignore"):
+        total: Floats = values.sum(axis, dtype=np.float64) / values.shape[axis]
+    return total
