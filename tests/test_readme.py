@@ -57,3 +57,8 @@ def test_the_api_block_runs(tmp_path, monkeypatch, capsys):
     exec(compile(_block("api"), "README.md", "exec"), names)
     assert names["grouping"].n_groups == 5
     assert names["result"].plan.verdict in capsys.readouterr().out
+
+
+def test_the_parts_block_runs(capsys):
+    exec(compile(_block("parts"), "README.md", "exec"), {})
+    assert "torch.Size([8])" in capsys.readouterr().out
