@@ -93,27 +93,26 @@ def train(out, deadly):
     y = (x[:, :2] > 0).float()
     torch.manual_seed(0)
     model = torch.nn.Linear(6, 2)
-    optimizer = torch.optim.Adam(model.parameters(), lr=0.1)
     tracker = DataMapTracker(["a", "b"], n_samples, folder=out / "recording")
     if (out / "checkpoint.pt").exists():
         checkpoint = torch.load(out / "checkpoint.pt", weights_only=True)
         model.load_state_dict(checkpoint["model"])
-        optimizer.load_state_dict(checkpoint["optimizer"])
         tracker.load_state_dict(checkpoint["tracker"])
     steps = 0
     for epoch in range(tracker.n_epochs, n_epochs):
         for rows in torch.randperm(n_samples, generator=torch.Generator().manual_seed(epoch)).split(8):
             logits = model(x[rows])
             tracker.update(rows, logits, y[rows])
-            optimizer.zero_grad()
+            model.zero_grad()
             torch.nn.functional.binary_cross_entropy_with_logits(logits, y[rows]).backward()
-            optimizer.step()
+            with torch.no_grad():
+                for weight in model.parameters():
+                    weight -= weight.grad
             steps += 1
             if steps == deadly:
                 os.kill(os.getpid(), signal.SIGKILL)
         tracker.end_epoch()
-        state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "tracker": tracker.state_dict()}
-        torch.save(state, out / "checkpoint.tmp")
+        torch.save({"model": model.state_dict(), "tracker": tracker.state_dict()}, out / "checkpoint.tmp")
         os.replace(out / "checkpoint.tmp", out / "checkpoint.pt")
     tracker.data_maps().save(out / "datamaps.safetensors")
 
