@@ -212,7 +212,7 @@ class DataMaps:
         for name in ("confidence", "variability", "count", *_OPTIONAL):
             value = getattr(self, name)
             if value is not None:
-                frame[name.rstrip("s")] = np.asarray(value)[rows, columns]
+                frame["target" if name == "targets" else name] = np.asarray(value)[rows, columns]
         return pandas.DataFrame(frame)
 
     def select(self, tasks: Any) -> DataMaps:

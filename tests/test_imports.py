@@ -12,14 +12,14 @@ ROOT = Path(__file__).resolve().parents[1] / "taskgroup"
 # Lower first. A module may import from its own row (L1 modules build on each other) or from any row above it here.
 LAYERS = [
     {"exceptions", "_artifact", "_validation"},
-    {"tasks", "datamaps", "features", "grouping", "data", "scoring"},
+    {"tasks", "datamaps", "exchange", "features", "grouping", "data", "scoring"},
     {"cluster", "tracker", "models"},
     {"integrations", "training"},
     {"report"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 WITHOUT = {
-    "torch": {"datamaps", "features", "grouping", "scoring", "cluster", "report", "tasks", "data"},
+    "torch": {"datamaps", "exchange", "features", "grouping", "scoring", "cluster", "report", "tasks", "data"},
     "sklearn": {"models", "tracker"},
 }
 

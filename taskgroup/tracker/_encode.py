@@ -117,7 +117,7 @@ class Encoder:
         """Return the labels as (n, T) float32, NaN where missing, ignored or masked out."""
         names = self.layout.tasks.names
         shape = (n, len(names))
-        if isinstance(targets, Mapping):
+        if not isinstance(targets, torch.Tensor) and isinstance(targets, Mapping):
             labels = np.full(shape, np.nan, np.float32)
             for name, value in targets.items():
                 check_known(f"task ({where}, `targets`)", name, names)
@@ -167,18 +167,18 @@ class Encoder:
     def _logits(self, outputs: Any, n: int, where: str) -> tuple[Floats, list[int]]:
         """Return the logits packed in task order (n, n_outputs) and the positions of the tasks that gave none."""
         tasks = self.layout.tasks
+        if isinstance(outputs, (torch.Tensor, np.ndarray)):
+            return self._packed(_float32(outputs), n, where), []
         if isinstance(outputs, Mapping):
             for name in outputs:
                 check_known(f"task ({where}, `outputs`)", name, tasks.names)
             heads = [outputs.get(name) for name in tasks.names]
-        elif isinstance(outputs, Sequence) and not isinstance(outputs, (str, bytes)):
+        else:
             heads = list(outputs)
             if len(heads) != len(tasks):
                 raise InvalidInputError(
                     f"{where}: a list of `outputs` must hold one head per task, {len(tasks)}; got {len(heads)}."
                 )
-        else:
-            return self._packed(_float32(outputs), n, where), []
         logits = np.zeros((n, self._n_outputs), np.float32)
         for task, start, head in zip(tasks, self._starts, heads, strict=True):
             if head is None:

@@ -39,6 +39,16 @@ class Sightings:
         seen = codes != UNSEEN
         return cls(rows, np.where(seen, codes, 0).astype(np.uint32), seen.astype(np.uint16))
 
+    @classmethod
+    def several(cls, rows: NDArray[np.int64], codes: NDArray[np.uint16]) -> Sightings:
+        """Return the sums of rows that may repeat."""
+        if not len(rows):
+            return cls.none(codes.shape[1])
+        order = np.argsort(rows, kind="stable")
+        unique, starts = np.unique(rows[order], return_index=True)
+        each = cls.single(rows[order], codes[order])
+        return cls(unique, np.add.reduceat(each.total, starts), np.add.reduceat(each.count, starts))
+
     def mean(self) -> NDArray[np.uint16]:
         """Return the mean codes, rounded half up; UNSEEN where nothing was observed."""
         count = self.count.astype(np.int64)
@@ -82,18 +92,15 @@ class Epoch:
         before = self._place[rows]
         places = np.arange(len(rows), dtype=np.int32)
         self._place[rows] = places
-        if np.maximum.reduce(before) < 0 and np.array_equal(self._place[rows], places):  # all new, all different
+        if np.maximum.reduce(before) < 0 and (self._place[rows] == places).all():  # all new, all different
             self.codes[rows] = codes
             return
         unique, first_at, times = np.unique(rows, return_index=True, return_counts=True)
         self._check_room(unique, before[first_at] >= 0, times)
-        first = _first(rows) & (before < 0)
+        first = np.zeros(len(rows), bool)
+        first[first_at] = before[first_at] < 0
         self.codes[rows[first]] = codes[first]
-        rest = Sightings.single(rows[~first], codes[~first])
-        while len(rest.rows):
-            once = _first(rest.rows)
-            self._sum(Sightings(rest.rows[once], rest.total[once], rest.count[once]))
-            rest = Sightings(rest.rows[~once], rest.total[~once], rest.count[~once])
+        self._sum(Sightings.several(rows[~first], codes[~first]))
 
     def merge(self, other: Sightings) -> None:
         """Add sightings made elsewhere, with unique rows."""
@@ -132,10 +139,11 @@ class Epoch:
 
     def _check_room(self, rows: NDArray[np.int64], seen: NDArray[np.bool_], times: NDArray[Any]) -> None:
         """Raise when unique rows, seen some more times, would be seen more often than the sums can hold."""
-        count = seen + times.astype(np.int64)
+        before = seen.astype(np.int64)
         if self._n_table:
             slot = self._slots()[rows]
-            count += np.where(slot < 0, 0, self._table.count[slot].max(1, initial=0)) - (slot >= 0)
+            before = np.where(slot < 0, before, self._table.count[slot].max(1, initial=0))
+        count = before + times
         if (count > _MOST).any():
             at = int(count.argmax())
             raise InvalidInputError(
@@ -170,13 +178,6 @@ class Epoch:
         if self._slot is None:
             self._slot = np.full(len(self.codes), -1, np.int32)
         return self._slot
-
-
-def _first(rows: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Return True where a row occurs for the first time."""
-    first = np.zeros(len(rows), bool)
-    first[np.unique(rows, return_index=True)[1]] = True
-    return first
 
 
 def _grown(array: NDArray[Any], room: int) -> NDArray[Any]:

@@ -55,6 +55,7 @@ class Targets:
         """Take over stored labels."""
         self.values[:] = values
         self._known = np.logical_not(self._missing(self.values).all(1))
+        self.changed[:] = self._known
         self.settle()
 
     def merge(self, rows: NDArray[np.int64], values: NDArray[Any]) -> None:
