@@ -2,7 +2,8 @@
 
 Per suite and seed two profile trainings are made, which differ in initial weights and batch order. ARI is the adjusted
 Rand index against the truth: at the true k over the tasks that have a group, with automatic k over all tasks, each task
-without a group being a group of its own. "Seed to seed" is the index between the groups of the two trainings, at the true k.
+without a group being a group of its own. "Seed to seed" is the index between the groups of the two trainings, at
+the true k.
 """
 
 from __future__ import annotations
