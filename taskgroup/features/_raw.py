@@ -123,7 +123,8 @@ def _channels(
             spread = squares / np.maximum(n - np.float32(maps.ddof), np.float32(1))
             np.sqrt(spread, out=spread)
             spread *= weight
+            centre = mean.copy()
             if missing:
-                spread[count == 0] = np.nan
-            yield np.where(count == 0, np.float32(np.nan), mean) if missing else mean.copy()
+                spread[count == 0] = centre[count == 0] = np.nan
+            yield centre
             yield spread
