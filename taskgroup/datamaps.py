@@ -45,7 +45,9 @@ def decode_probability(codes: NDArray[np.uint16], dtype: DTypeLike = np.float64)
     """Return the probabilities of 16-bit codes as floats of ``dtype``, :data:`UNSEEN` as NaN."""
     values: NDArray[Any] = codes.astype(dtype)
     values /= values.dtype.type(_SCALE)
-    values[codes == UNSEEN] = np.nan
+    unseen = codes == UNSEEN
+    if unseen.any():
+        values[unseen] = np.nan
     return values
 
 

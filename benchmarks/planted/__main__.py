@@ -2,7 +2,8 @@
 
 Per suite and seed two profile trainings are made, which differ in initial weights and batch order. ARI is the adjusted
 Rand index against the truth: at the true k over the tasks that have a group, with automatic k over all tasks, each task
-without a group being a group of its own. "Seed to seed" is the index between the groups of the two trainings, at the true k.
+without a group being a group of its own. "Seed to seed" is the index between the groups of the two trainings, at
+the true k.
 """
 
 from __future__ import annotations
@@ -70,7 +71,9 @@ def _suite(make: Callable[[np.random.Generator], Suite], methods: dict[str, Labe
     out: dict = {name: {"ari": [], "agreement": []} for name in methods} | {"auto": {"ari": [], "k": []}}
     for seed in seeds:
         suite = make(np.random.default_rng(seed))
-        recordings = [record(suite, seed=1000 * seed + training, rivals=len(methods) > 14) for training in (0, 1)]
+        recordings = [
+            record(suite, seed=1000 * seed + training, rivals="TAG look-ahead" in methods) for training in (0, 1)
+        ]
         grouped, k = suite.truth >= 0, int(suite.truth.max()) + 1
         for name, method in methods.items():
             labels = [method(recording, k, 1000 * seed + i)[grouped] for i, recording in enumerate(recordings)]

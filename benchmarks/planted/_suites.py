@@ -137,6 +137,18 @@ def noise(rng):
     return _binary(X, rng.uniform(size=(len(X), 20)) < rng.uniform(0.2, 0.8, 20), np.full(20, -1))
 
 
+def thousand(rng):
+    """50 images side by side, 20 tasks on each: noisy copies and complements of one half of the digits."""
+    images, digit = _side_by_side(rng, 50, n=6000)
+    columns = []
+    for block in range(50):
+        half = rng.permutation(np.arange(10) % 2)[digit[:, block]]
+        columns += [_flip(half, rate, rng) for rate in rng.uniform(0.05, 0.25, 20)]
+    Y = np.stack(columns, 1)
+    Y[:, ::3] = 1 - Y[:, ::3]
+    return _binary(images.reshape(len(images), -1), Y, np.repeat(np.arange(50), 20))
+
+
 def suites(folder: str | None) -> dict[str, Callable[[np.random.Generator], Suite]]:
     found: dict[str, Callable[[np.random.Generator], Suite]] = {
         "copies": copies,

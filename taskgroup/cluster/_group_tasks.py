@@ -6,6 +6,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from taskgroup._validation import check_choice, check_int
 from taskgroup.cluster._methods import METHODS, Method, fuzzy_membership, partitions
@@ -93,13 +94,33 @@ def group_tasks(
         check_int("k", k, 1, n_tasks, high_name="n_tasks")
     least, most = check_sizes(n_tasks, None if k == "auto" else k, min_size, max_size, max_groups)
 
+    # One thread: matrices are small, and sums in one order are the same sums everywhere.
+    with threadpool_limits(1):
+        return _group(features, k, method, soft, min_size, max_size, (least, most), n_splits, random_state)
+
+
+def _group(
+    features: TaskFeatures,
+    k: int | Literal["auto"],
+    method: Method,
+    soft: bool,
+    min_size: int,
+    max_size: int | None,
+    limits: tuple[int, int],
+    n_splits: int,
+    random_state: int,
+) -> Grouping:
+    """Return the grouping, arguments checked; ``limits`` are the least and the largest number of groups."""
     relation = features.relation
+    n_tasks = len(features.tasks)
     core = np.flatnonzero(~unrelated_tasks(relation))
     if k == "auto":
-        n_core, selection = choose_k(features, core, method, max_k=most, n_splits=n_splits, random_state=random_state)
+        n_core, selection = choose_k(
+            features, core, method, max_k=limits[1], n_splits=n_splits, random_state=random_state
+        )
         score = next((row["stability"] for row in selection if row["k"] == n_core), None)
         isolated = _isolated(relation, core, n_core, method, random_state)
-        labels = _automatic(relation, isolated, n_core, (least, most), min_size, method, random_state)
+        labels = _automatic(relation, isolated, n_core, limits, min_size, method, random_state)
     else:
         n_core, selection, score = min(k, len(core)), [], None
         if n_splits and n_core:

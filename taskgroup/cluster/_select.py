@@ -29,8 +29,8 @@ def choose_k(
 ) -> tuple[int, list[dict[str, Any]]]:
     """Return the number of groups of the given tasks, 0 for none, and the table of candidates.
 
-    Of the candidates, those with the largest eigengaps, the most stable wins; of equally stable ones that with the larger
-    eigengap. One group wins when no split reproduces.
+    Of the candidates, those with the largest eigengaps, the most stable wins; of equally stable ones that with the
+    larger eigengap. One group wins when no split reproduces.
     """
     if len(tasks) < 2:
         return len(tasks), []

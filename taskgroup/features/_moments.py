@@ -46,7 +46,7 @@ class PairMoments:
         else:
             products = rows.T @ rows
             count = np.full((1, 1), len(rows), np.float32)
-            sums, squares = rows.sum(0, dtype=np.float64)[:, None], np.diag(products)[:, None]
+            sums, squares = (np.ones(len(rows), np.float32) @ rows)[:, None], np.diag(products)[:, None]
         for slot in slots:
             self.count[slot] += count
             self.sums[slot] += sums

@@ -74,10 +74,11 @@ def raw_statistics(
     n_slots = N_BLOCKS + 2 * len(chosen)
     moments = PairMoments(n_slots, maps.n_tasks, missing=missing)
     n_dimensions = np.zeros(n_slots, np.int64)
+    share = np.full(maps.n_tasks, 1 / maps.n_tasks, np.float32)
     for block, rows in row_blocks(maps.n_samples, maps.n_tasks):
-        for part, values in enumerate(_channels(maps, rows, chosen, weight)):
+        for part, values in enumerate(_channels(maps, rows, chosen, weight, missing)):
             # Distances do not change when every task is moved alike; small numbers keep float32 exact.
-            values -= (np.nansum if missing else np.sum)(values, 1, keepdims=True) / np.float32(maps.n_tasks)
+            values -= ((np.nan_to_num(values) if missing else values) @ share)[:, None]
             slots = [block, N_BLOCKS + part]
             moments.add(slots, values)
             n_dimensions[slots] += len(values)
@@ -94,7 +95,7 @@ def _check_snapshots(snapshots: Sequence[int] | None, n_epochs: int) -> list[int
 
 
 def _channels(
-    maps: DataMaps, rows: NDArray[np.intp], snapshots: Sequence[int], weight: np.float32
+    maps: DataMaps, rows: NDArray[np.intp], snapshots: Sequence[int], weight: np.float32, missing: bool
 ) -> Iterator[NDArray[np.float32]]:
     """Yield running confidence and weighted variability (n, T) at every snapshot, by Welford's recurrence."""
     if maps.history is None:
@@ -105,18 +106,25 @@ def _channels(
     mean, squares, count = np.zeros(shape, np.float32), np.zeros(shape, np.float32), np.zeros(shape, np.float32)
     for epoch in range(snapshots[-1] + 1):
         p = decode_probability(maps.history[epoch, rows], np.float32)
-        seen = ~np.isnan(p)
-        if seen.all():
-            count += 1
-            delta = p - mean
-            mean += delta / count
-            squares += delta * (p - mean)
-        else:
+        if missing:
+            seen = ~np.isnan(p)
             count += seen
-            delta = np.where(seen, p - mean, 0)
+            delta = np.where(seen, p - mean, np.float32(0))
             mean += delta / np.maximum(count, 1)
-            squares += np.where(seen, delta * (p - mean), 0)
+            squares += delta * np.where(seen, p - mean, np.float32(0))
+        else:
+            delta = p - mean
+            mean += delta * np.float32(1 / (epoch + 1))
+            p -= mean
+            p *= delta
+            squares += p
         if epoch in snapshots:
-            never = count == 0
-            yield np.where(never, np.nan, mean)
-            yield np.where(never, np.nan, np.sqrt(squares / np.maximum(count - maps.ddof, 1)) * weight)
+            n = count if missing else np.float32(epoch + 1)
+            spread = squares / np.maximum(n - np.float32(maps.ddof), np.float32(1))
+            np.sqrt(spread, out=spread)
+            spread *= weight
+            centre = mean.copy()
+            if missing:
+                spread[count == 0] = centre[count == 0] = np.nan
+            yield centre
+            yield spread

@@ -10,6 +10,7 @@ from typing import Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from taskgroup._validation import check_choice, check_real
 from taskgroup.datamaps import DataMaps
@@ -179,11 +180,14 @@ def task_features(
     build["joint"] = lambda: CombinedStatistics((build["abs-corr"](), build["variability"]()), (0.5, 0.5))
     if isinstance(kind, str):
         name: str = check_choice("kind", kind, KINDS)
-        statistics = build[cast(Kind, name)]()
+        weights = {cast(Kind, name): 1.0}
     else:
         weights = _check_weights(kind)
         name = " + ".join(f"{weight:g} {each}" for each, weight in weights.items())
-        statistics = CombinedStatistics(tuple(build[each]() for each in weights), tuple(weights.values()))
+    # One thread: the products are small, and sums in one order are the same sums everywhere.
+    with threadpool_limits(1):
+        members = tuple(build[each]() for each in weights)
+    statistics = members[0] if len(members) == 1 else CombinedStatistics(members, tuple(weights.values()))
     info = {"kind": name, "z": z, "maps": maps.content_hash()}
     features = TaskFeatures(maps.tasks, name, statistics, maps.n_samples, info)
     if name != "distribution":
