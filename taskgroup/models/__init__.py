@@ -1,6 +1,7 @@
 """Multi-task models: one interface, one architecture a file, no loop over tasks in forward."""
 
 from taskgroup.models._adatt import AdaTT
+from taskgroup.models._apem import APEM
 from taskgroup.models._base import MultiTaskModel
 from taskgroup.models._build import ARCHITECTURES, build_model
 from taskgroup.models._cross_stitch import CrossStitch
@@ -12,6 +13,7 @@ from taskgroup.models._single_task import SingleTask
 from taskgroup.models._sparse import SparseAllocation
 
 __all__ = [
+    "APEM",
     "ARCHITECTURES",
     "PLE",
     "AdaTT",

@@ -12,6 +12,7 @@ from taskgroup._validation import check_choice
 from taskgroup.data import InputSchema
 from taskgroup.grouping import Grouping
 from taskgroup.models._adatt import AdaTT
+from taskgroup.models._apem import APEM
 from taskgroup.models._base import MultiTaskModel, Units
 from taskgroup.models._cross_stitch import CrossStitch
 from taskgroup.models._encoders import FieldsEncoder, encoder_width
@@ -34,6 +35,7 @@ ARCHITECTURES: dict[str, Callable[..., MultiTaskModel]] = {
     "mmoe": MMoE,
     "ple": PLE,
     "adatt": AdaTT,
+    "apem": APEM,
     "sparse": SparseAllocation,
 }
 """Architecture names and their classes."""
@@ -95,7 +97,11 @@ def build_model(
     kind = ARCHITECTURES[check_choice("arch", arch, tuple(ARCHITECTURES))]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        body = _make_encoder(encoder, schema)
+        sizes = {column: len(names) for column, names in schema.categories.items()}
+        if kind is APEM and encoder in ("auto", "mlp", "fields"):  # its tokens are the fields themselves
+            body, options = None, {"categories": sizes, **options}
+        else:
+            body = _make_encoder(encoder, schema)
         width = schema.n_features if body is None else encoder_width(body, schema.n_features)
         return kind(
             width, tasks, encoder=body, hidden=hidden, dropout=dropout, units=units, grouping=grouping, **options
