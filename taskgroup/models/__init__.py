@@ -6,6 +6,7 @@ from taskgroup.models._base import MultiTaskModel
 from taskgroup.models._build import ARCHITECTURES, build_model
 from taskgroup.models._cross_stitch import CrossStitch
 from taskgroup.models._encoders import FieldsEncoder
+from taskgroup.models._images import CNNEncoder, ResNet18Encoder
 from taskgroup.models._mmoe import MMoE
 from taskgroup.models._ple import PLE
 from taskgroup.models._shared_bottom import SharedBottom
@@ -17,10 +18,12 @@ __all__ = [
     "ARCHITECTURES",
     "PLE",
     "AdaTT",
+    "CNNEncoder",
     "CrossStitch",
     "FieldsEncoder",
     "MMoE",
     "MultiTaskModel",
+    "ResNet18Encoder",
     "SharedBottom",
     "SingleTask",
     "SparseAllocation",
