@@ -12,9 +12,11 @@ from taskgroup._validation import check_choice
 from taskgroup.data import InputSchema
 from taskgroup.grouping import Grouping
 from taskgroup.models._adatt import AdaTT
+from taskgroup.models._apem import APEM
 from taskgroup.models._base import MultiTaskModel, Units
 from taskgroup.models._cross_stitch import CrossStitch
 from taskgroup.models._encoders import FieldsEncoder, encoder_width
+from taskgroup.models._images import CNNEncoder, ResNet18Encoder
 from taskgroup.models._mmoe import MMoE
 from taskgroup.models._ple import PLE
 from taskgroup.models._shared_bottom import SharedBottom
@@ -24,8 +26,8 @@ from taskgroup.tasks import Task, TaskSet
 
 __all__ = ["ARCHITECTURES", "Encoder", "build_model"]
 
-Encoder = Literal["auto", "mlp", "fields"] | Callable[[], nn.Module]
-_ENCODERS = ("auto", "mlp", "fields")
+Encoder = Literal["auto", "mlp", "fields", "cnn", "resnet18"] | Callable[[], nn.Module]
+_ENCODERS = ("auto", "mlp", "fields", "cnn", "resnet18")
 
 ARCHITECTURES: dict[str, Callable[..., MultiTaskModel]] = {
     "shared-bottom": SharedBottom,
@@ -34,6 +36,7 @@ ARCHITECTURES: dict[str, Callable[..., MultiTaskModel]] = {
     "mmoe": MMoE,
     "ple": PLE,
     "adatt": AdaTT,
+    "apem": APEM,
     "sparse": SparseAllocation,
 }
 """Architecture names and their classes."""
@@ -62,10 +65,11 @@ def build_model(
         What the inputs look like; ``schema.transform`` makes them.
     tasks : TaskSet or sequence of Task or str
         The T tasks.
-    encoder : {"auto", "mlp", "fields"} or callable
-        How inputs become features: the columns as they are (``"mlp"``) or embeddings of the categorical columns
-        beside the numeric ones (``"fields"``). A callable without arguments returns a module that turns (B, d) into
-        (B, D). ``"auto"`` is ``"fields"`` when the table has categories, else ``"mlp"``.
+    encoder : {"auto", "mlp", "fields", "cnn", "resnet18"} or callable
+        How inputs become features: the columns as they are (``"mlp"``), embeddings of the categorical columns beside
+        the numeric ones (``"fields"``), or convolutions. A callable without arguments returns a module that turns
+        (B, d) into (B, D). ``"auto"`` is ``"fields"`` when the table has categories, ``"cnn"`` when its samples are
+        images, else ``"mlp"``.
     hidden : sequence of int
         Widths of the hidden layers, or of the fusion levels.
     dropout : float
@@ -96,6 +100,8 @@ def build_model(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         body = _make_encoder(encoder, schema)
+        if kind is APEM and (body is None or isinstance(body, FieldsEncoder)):  # its tokens are the fields themselves
+            body, options = None, {"categories": _category_counts(schema), **options}
         width = schema.n_features if body is None else encoder_width(body, schema.n_features)
         return kind(
             width, tasks, encoder=body, hidden=hidden, dropout=dropout, units=units, grouping=grouping, **options
@@ -107,7 +113,13 @@ def _make_encoder(encoder: Encoder, schema: InputSchema) -> nn.Module | None:
         return encoder()
     name = check_choice("encoder", encoder, _ENCODERS)
     if name == "auto":
-        name = "fields" if schema.categories else "mlp"
+        name = "fields" if schema.categories else "cnn" if len(schema.input_shape) == 3 else "mlp"
     if name == "mlp":
         return None
-    return FieldsEncoder(schema.n_features, {j: len(names) for j, names in schema.categories.items()})
+    if name != "fields":
+        return (CNNEncoder if name == "cnn" else ResNet18Encoder)(schema.input_shape)
+    return FieldsEncoder(schema.n_features, _category_counts(schema))
+
+
+def _category_counts(schema: InputSchema) -> dict[int, int]:
+    return {column: len(names) for column, names in schema.categories.items()}
