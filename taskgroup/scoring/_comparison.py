@@ -1,4 +1,4 @@
-"""Is one method better than another: intervals over test samples and seeds, paired tests, replication.
+"""Is one method better than another: intervals over test samples and seeds.
 
 A gain may come from the luck of the test samples or from the luck of a seed, and the tasks share both: T tasks are not
 T independent pieces of evidence. So the mean over tasks is taken first, and two sources of noise are put on it.
@@ -14,8 +14,7 @@ zero. A difference of one seed has no second part: it then speaks of these train
 
 References
 ----------
-Efron & Tibshirani, An Introduction to the Bootstrap (1993), chapter 13; Holm, Scandinavian Journal of Statistics 6
-(1979).
+Efron & Tibshirani, An Introduction to the Bootstrap (1993), chapter 13.
 """
 
 from __future__ import annotations

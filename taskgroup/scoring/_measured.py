@@ -63,6 +63,10 @@ class Measured:
         longer = max(self, other, key=lambda m: len(m.seeds))
         return Measured(self.values - other.values, self.influence - other.influence, longer.seeds, self.size)
 
+    def select(self, columns: NDArray[np.bool_]) -> Measured:
+        """Return the same on some of the tasks, given as a mask of shape (T,)."""
+        return Measured(self.values[:, columns], self.influence[:, columns], self.seeds, self.size[columns])
+
     @classmethod
     def mix(cls, methods: Mapping[str, Measured], choice: Sequence[str]) -> Measured:
         """Return what serving task t by the method ``choice[t]`` gives, seed by seed."""

@@ -6,7 +6,7 @@ import csv
 import io
 import os
 from collections.abc import Iterable
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from taskgroup._artifact import write_text
@@ -41,8 +41,8 @@ def write_score_rows(path: str | os.PathLike[str], rows: Iterable[ScoreRow]) -> 
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(_COLUMNS)
     for row in rows:
-        task, method, seed, split, metric, value, n, n_positive = astuple(row)
-        writer.writerow((task, method, seed, split, metric, "" if value is None else f"{value:.9g}", n, n_positive))
+        value = "" if row.value is None else f"{row.value:.9g}"
+        writer.writerow((row.task, row.method, row.seed, row.split, row.metric, value, row.n, row.n_positive))
     write_text(path, buffer.getvalue())
 
 

@@ -155,29 +155,8 @@ class Scorecard:
         most to the baseline, by "worst_difference". "delta_m" is the mean relative gain in percent (Maninis et al.,
         arXiv 1904.08918, equation 3), with RMSE in place of R2. "p_holm" is of the difference to "vs".
         """
-        methods, vs = self.main[self.judged], self.methods
-        compared = {c.method: c for c in self.comparisons if c.baseline == self.baseline}
-        rows = []
-        for name in sorted(vs, key=lambda m: -np.nan_to_num(self.means[m].mean, nan=-np.inf)):
-            difference = methods[name].minus(methods[self.baseline])
-            gains, error = difference.by_task[difference.defined], noise_variance(difference)[difference.defined] ** 0.5
-            names = np.array(self.tasks.names)[difference.defined]
-            is_other = name != self.baseline and len(gains) > 0
-            rows.append(
-                {
-                    "method": name,
-                    "mean": self.means[name].mean,
-                    "ci95": self.means[name].ci95,
-                    "better": float(np.mean(gains > 1.96 * error)) if is_other else None,
-                    "worse": float(np.mean(gains < -1.96 * error)) if is_other else None,
-                    "worst_task": str(names[gains.argmin()]) if is_other else None,
-                    "worst_difference": float(gains.min()) if is_other else None,
-                    "delta_m": self._delta_m(name) if is_other else None,
-                    "p_holm": compared[name].p_holm if is_other else None,
-                    "vs": self.baseline if is_other else None,
-                }
-            )
-        return rows
+        best_first = sorted(self.methods, key=lambda m: -np.nan_to_num(self.means[m].mean, nan=-np.inf))
+        return [self._summary_row(method) for method in best_first]
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
         """Write every score with the columns of :class:`ScoreRow`; undefined values are empty."""
@@ -200,15 +179,35 @@ class Scorecard:
             "replication": {name: self.replication(name) for name in others},
         }
 
+    def _summary_row(self, method: str) -> dict[str, Any]:
+        row = {"method": method, "mean": self.means[method].mean, "ci95": self.means[method].ci95}
+        against = ("better", "worse", "worst_task", "worst_difference", "delta_m", "p_holm", "vs")
+        methods = self.main[self.judged]
+        difference = methods[method].minus(methods[self.baseline])
+        gains, beyond = difference.by_task, 1.96 * noise_variance(difference) ** 0.5
+        if method == self.baseline or not difference.defined.any():
+            return row | dict.fromkeys(against)
+        worst = int(np.nanargmin(gains))
+        return row | {
+            "better": float(np.mean(gains[difference.defined] > beyond[difference.defined])),
+            "worse": float(np.mean(gains[difference.defined] < -beyond[difference.defined])),
+            "worst_task": self.tasks.names[worst],
+            "worst_difference": float(gains[worst]),
+            "delta_m": self._delta_m(method),
+            "p_holm": next(c.p_holm for c in self.comparisons if (c.method, c.baseline) == (method, self.baseline)),
+            "vs": self.baseline,
+        }
+
     def _document(self, method: str) -> dict[str, Any]:
-        """Return the entry of one method: a mean per metric, an interval where every task has it as its main metric."""
-        mains = set(main_metrics(self.tasks))
+        """Return the entry of one method: a mean per metric, with an interval where it is a main one, and its costs."""
         entry: dict[str, Any] = {"main": {"mean": self.means[method].mean, "ci95": self.means[method].ci95}}
+        mains = np.array(main_metrics(self.tasks))
         for metric, values in self.values[self.judged][method].items():
             defined = ~np.isnan(values).any(0)
             entry[metric] = {"mean": float(values[:, defined].mean()) if defined.any() else None}
-            if mains == {metric}:
-                entry[metric]["ci95"] = self.means[method].ci95
+            if metric in mains:
+                of_metric = self.main[self.judged][method].select(mains == metric)
+                entry[metric]["ci95"] = self.resampler.intervals([of_metric])[0].ci95
         return entry | {name: cost for name, cost in self.costs.get(method, {}).items() if name != "groups"}
 
     def _delta_m(self, method: str) -> float:

@@ -133,25 +133,21 @@ def _fall_back(
 ) -> Verdict:
     """Return the verdict for the simplest method that the candidate does not beat: advise it only where that is safe.
 
-    ``ladder`` holds the best method of each family, the simplest first.
+    ``ladder`` holds the best method of each family, the simplest first; ``method`` is not the last of them.
     """
     name = family(method)
     advice = _ADVICE.get(name, f"Use {method}")
     methods = card.main["test"]
     over = dict(zip(ladder, card.resampler.intervals([plan.minus(methods[other]) for other in ladder]), strict=True))
     least = min(over, key=lambda other: over[other].mean)
-    reasons.append(f"On test data choosing per task is ahead of {least}, the nearest single way, {_gain(over[least])}.")
+    if over[least].mean > 0:
+        reasons.append(f"On test data choosing per task is ahead of every single way, {_gain(over[least])} or more.")
     if over[method].mean >= margin and all(gain.low > 0 for gain in over.values()):
         sentence = f"No one way suits all tasks: choosing per task beats each, the nearest by {_gain(over[least])}."
         return Verdict("per-task", sentence, tuple(reasons))
     place = ladder.index(method)
-    nearest = max(
-        card.compare([(other, method) for other in ladder[place + 1 :]]),
-        key=lambda row: row.difference.high,
-        default=None,
-    )
-    if nearest is None:
-        return _undecided(f"{method} is best on validation data but not shown to beat the simpler ways", reasons)
+    above = card.compare([(other, method) for other in ladder[place + 1 :]])
+    nearest = max(above, key=lambda row: row.difference.high)
     if nearest.difference.high < margin:
         sentence = f"{advice}: nothing more complex can be better by {margin:g}; {_words(nearest)}."
         return Verdict(name, sentence, tuple(reasons))
