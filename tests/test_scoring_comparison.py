@@ -212,7 +212,17 @@ def test_differences_no_wider_than_their_noise_are_all_believed_to_be_their_mean
     assert slope == pytest.approx(1 - 0.1**2 / wide.by_task.var(ddof=1), abs=0.02)
 
 
+def test_spread_that_chance_could_make_is_not_believed():
+    """Without true differences between tasks they are believed once in twenty times."""
+    rng = np.random.default_rng(0)
+    influence = np.full((12, 100), 0.01, np.float32)
+    differences = [_measured(0.1 * rng.normal(size=(1, 12)), influence) for _ in range(400)]
+    believed_to_differ = np.mean([np.ptp(believed(d)) > 0 for d in differences])
+    assert 0.02 < believed_to_differ < 0.09
+
+
 def test_belief_about_an_undefined_task_is_the_mean_of_the_others():
     influence = np.full((3, 100), 0.001, np.float32)
     assert believed(_measured([[0.4, np.nan, 0.2]], influence))[1] == pytest.approx(0.3)
     assert believed(_measured([[np.nan, np.nan]])).tolist() == [0, 0]
+    assert believed(_measured([[0.1, 0.3]])).tolist() == [0.2, 0.2]

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from benchmarks.planted._suites import Suite
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
+from benchmarks.planted._suites import Suite
 from taskgroup.datamaps import DataMaps, encode_probability
 from taskgroup.tasks import Task, TaskSet
 
@@ -94,7 +94,7 @@ class Losses:
         return weight.unflatten(0, (self.n_tasks, -1)).flatten(1).numpy()
 
 
-def affinities(net: Net, loss_of: Losses, x: Tensor, y: Tensor, step: float = 0.1) -> tuple[np.ndarray, np.ndarray]:
+def affinities(net: Net, loss_of: Losses, x: Tensor, y: Tensor, step: float = 0.01) -> tuple[np.ndarray, np.ndarray]:
     """Gradient cosine and TAG's look-ahead affinity on the trunk (Fifty et al., arXiv 2109.04617, equation 3)."""
     names, trunk = zip(*net.trunk.named_parameters(), strict=True)
     with torch.no_grad():

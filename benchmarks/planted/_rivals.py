@@ -7,9 +7,9 @@ rows of the table differ in the affinity alone; STG-MTL's are k-means and fuzzy 
 from __future__ import annotations
 
 import numpy as np
-from benchmarks.planted._profile import Recording
 from sklearn.cluster import KMeans
 
+from benchmarks.planted._profile import Recording
 from taskgroup.cluster import FuzzyCMeans, SpectralGroups
 from taskgroup.datamaps import decode_probability
 

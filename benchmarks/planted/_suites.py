@@ -1,7 +1,7 @@
 """The planted suites: inputs, tasks and the true groups of the tasks.
 
-Digits come with scikit-learn; the rest is generated. ``truth`` holds one group number per task, -1 for tasks that belong
-to no group. Every suite is a function of a seed alone, but for the mix of real sets, which needs their folder.
+Digits come with scikit-learn; the rest is generated. ``truth`` holds one group number per task, -1 for tasks that
+belong to no group. Every suite is a function of a seed alone, but for the mix of real sets, which needs their folder.
 """
 
 from __future__ import annotations

@@ -105,7 +105,7 @@ def group_tasks(
         if n_splits and n_core:
             score = stability(features, core, method, [n_core], n_splits=n_splits, random_state=random_state)[0]
         isolated = _isolated(relation, core, n_core, method, random_state)
-        labels = _labels(relation, np.arange(n_tasks), k, method, random_state)
+        labels = _together(relation, isolated, k, method, random_state)
     labels = resize(labels, relation.strength, min_size, max_size)
 
     n_groups = int(labels.max()) + 1
@@ -171,7 +171,25 @@ def _automatic(
         return labels
     if not len(kept):  # nothing speaks for one partition rather than another
         return np.arange(len(isolated)) % least
-    return _labels(relation, np.arange(len(isolated)), max(k, least), method, random_state)
+    return _together(relation, isolated, max(k, least), method, random_state)
+
+
+def _together(
+    relation: Relation, isolated: NDArray[np.bool_], k: int, method: Method, random_state: int
+) -> NDArray[np.int64]:
+    """Return labels of exactly k groups; an isolated task joins the group of largest mean strength.
+
+    Only when fewer than k tasks are related do isolated ones make up the number.
+    """
+    kept = np.flatnonzero(~isolated)
+    if len(kept) < k:
+        return _labels(relation, np.arange(len(isolated)), k, method, random_state)
+    found = _labels(relation, kept, k, method, random_state)
+    member = np.zeros((len(isolated), k))
+    member[kept, found] = 1.0
+    labels: NDArray[np.int64] = (relation.strength @ member / member.sum(0)).argmax(1)
+    labels[kept] = found
+    return labels
 
 
 def _soften(

@@ -20,8 +20,8 @@ from taskgroup.features import Relation, TaskFeatures
 
 __all__ = ["choose_k", "restrict", "stability"]
 
-_STABLE = 0.8
-_N_CANDIDATES = 5
+_N_CANDIDATES = 8
+_SPLIT = 0.5  # agreement that any split must exceed to be preferred to one group, which always agrees with itself
 
 
 def choose_k(
@@ -29,19 +29,22 @@ def choose_k(
 ) -> tuple[int, list[dict[str, Any]]]:
     """Return the number of groups of the given tasks, 0 for none, and the table of candidates.
 
-    Among the candidates whose groups are stable the one with the largest eigengap wins; when none is, the most stable.
+    Of the candidates, those with the largest eigengaps, the most stable wins; of equally stable ones that with the larger
+    eigengap. One group wins when no split reproduces.
     """
     if len(tasks) < 2:
         return len(tasks), []
     gap = _eigengap(restrict(features.relation, tasks))[:max_k]
-    candidates = [int(k) for k in np.sort(np.argsort(-gap, kind="stable")[:_N_CANDIDATES]) + 1]
+    by_gap = np.argsort(-gap, kind="stable")[:_N_CANDIDATES]
+    candidates = [int(k) + 1 for k in by_gap if gap[k] > 0] or [1]
     scores = stability(features, tasks, method, candidates, n_splits=n_splits, random_state=random_state)
     rows = [
         {"k": k, "stability": score, "eigengap": float(gap[k - 1])} for k, score in zip(candidates, scores, strict=True)
     ]
-    stable = [row for row in rows if row["stability"] >= _STABLE]
-    best = max(stable, key=lambda row: row["eigengap"]) if stable else max(rows, key=lambda row: row["stability"])
-    return int(best["k"]), rows
+    best = max(rows, key=lambda row: round(row["stability"], 3) if row["k"] > 1 else _SPLIT)
+    if best["stability"] < _SPLIT:
+        best = {"k": 1}
+    return int(best["k"]), sorted(rows, key=lambda row: row["k"])
 
 
 def stability(

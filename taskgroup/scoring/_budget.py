@@ -18,6 +18,9 @@ __all__ = ["choose_units"]
 
 Floats = NDArray[np.float64]
 
+_EPS = 1e-12  # a smaller gain is rounding
+_SLACK = 1 + 1e-9  # so is a smaller excess over a budget
+
 
 def choose_units(
     value: Floats, cost: Floats, limits: Floats, starts: Sequence[NDArray[np.intp]]
@@ -38,15 +41,21 @@ def choose_units(
     best: NDArray[np.intp] | None = None
     for start in starts:
         kept = _used(value, np.asarray(start))
-        if np.all(cost[kept].sum(0) <= limits * (1 + 1e-9)):
-            kept = _grow(value, cost, limits, kept)
-            if best is None or _worth(value, kept) > _worth(value, best) + 1e-12:
-                best = kept
+        if np.any(cost[kept].sum(0) > limits * _SLACK):
+            continue
+        for thrift in (1.0, 0.0):
+            grown = _grow(value, cost, limits, kept, thrift)
+            if best is None or _worth(value, grown) > _worth(value, best) + _EPS:
+                best = grown
     return best
 
 
-def _grow(value: Floats, cost: Floats, limits: Floats, kept: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Add a unit, or swap it for a kept one, by the largest gain per share of the budget, while the value grows."""
+def _grow(value: Floats, cost: Floats, limits: Floats, kept: NDArray[np.intp], thrift: float) -> NDArray[np.intp]:
+    """Add the best unit, or swap it for a kept one, while the value grows.
+
+    The best is that of the largest gain (``thrift`` 0) or of the largest gain per share of the budgets (``thrift`` 1);
+    neither rule alone is safe when costs differ (Khuller, Moss & Naor, Information Processing Letters 1999).
+    """
     while True:
         worth, spent = _worth(value, kept), cost[kept].sum(0)
         best, best_rate = kept, 0.0
@@ -55,8 +64,9 @@ def _grow(value: Floats, cost: Floats, limits: Floats, kept: NDArray[np.intp]) -
             base = value[rest].max(0, initial=-np.inf)
             gain = np.maximum(value, base).sum(1) - worth
             extra = cost + (cost[rest].sum(0) - spent)
-            fits = np.all(spent + extra <= limits * (1 + 1e-9), axis=1)
-            rate = np.where(fits & (gain > 1e-12), gain / np.maximum((extra / limits).max(1), 1e-9), 0.0)
+            fits = np.all(spent + extra <= limits * _SLACK, axis=1)
+            share = np.maximum((extra / limits).max(1), 1e-3)  # a swap may even save
+            rate = np.where(fits & (gain > _EPS), gain / share**thrift, 0.0)
             if rate.max() > best_rate:
                 best, best_rate = _used(value, np.append(rest, rate.argmax())), float(rate.max())
         if best_rate == 0.0:

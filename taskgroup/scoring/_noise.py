@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 
 from taskgroup.scoring._measured import Measured, seed_variance
 
@@ -41,10 +42,11 @@ def noise_variance(difference: Measured) -> Floats:
 def believed(difference: Measured) -> Floats:
     """Return the empirical-Bayes estimate of each task's true difference, shape (T,).
 
-    The true differences are taken as normal around their mean with variance tau2, each seen through its own noise. tau2
-    is the moment estimate max(0, mean((d - mean)^2 - noise)): when the differences spread no wider than their noise,
-    all tasks get the mean, and one method serves them all (Efron & Morris, JASA 1975). So does a task whose difference
-    is undefined; the mean of none is 0.
+    The true differences are taken as normal around their mean with variance tau2, each seen through its own noise; tau2
+    is the excess of the spread of the differences over their mean noise (DerSimonian & Laird, Controlled Clinical
+    Trials 1986). Where that excess is no larger than chance makes it once in twenty times, tau2 is zero: every task is
+    believed to have the mean difference, and so one method serves them all. A task whose difference is undefined has
+    the mean too; the mean of none is 0.
     """
     gains, noise = difference.by_task, noise_variance(difference)
     defined = ~np.isnan(noise)
@@ -52,9 +54,13 @@ def believed(difference: Measured) -> Floats:
     if n_tasks == 0:
         return np.zeros(len(gains))
     mean = gains[defined].mean()
-    spread = ((gains[defined] - mean) ** 2).sum() / max(n_tasks - 1, 1)
-    tau2 = max(0.0, spread - noise[defined].mean())
     estimate = np.full(len(gains), mean)
-    if tau2 > 0:
+    if n_tasks == 1 or not noise[defined].any():
+        return estimate
+    spread = ((gains[defined] - mean) ** 2).sum() / (n_tasks - 1)
+    typical = noise[defined].mean()
+    freedom = max(1.0, noise[defined].sum() ** 2 / np.square(noise[defined]).sum() - 1)
+    if spread > typical * stats.chi2.ppf(0.95, freedom) / freedom:
+        tau2 = spread - typical
         estimate[defined] += tau2 / (tau2 + noise[defined]) * (gains[defined] - mean)
     return estimate

@@ -24,6 +24,8 @@ from taskgroup.tasks import TaskSet
 
 __all__ = ["PlanChoice", "judge", "make_plan"]
 
+Floats = NDArray[np.float64]
+
 _ALONE = ("single-task", "linear")
 _BASELINES = ("stl", "mtl", "mtl-ensemble")
 
@@ -109,7 +111,7 @@ def make_plan(
     isolated: Sequence[str] = (),
     max_models: int | None = None,
     max_flops: float | None = None,
-    min_gain: float = 0.0,
+    min_gain: float = 0.002,
     margin: float = 0.01,
 ) -> PlanChoice:
     """Return which method should serve each task, chosen on validation data, and its gains on test data.
@@ -133,7 +135,7 @@ def make_plan(
     max_flops : float, optional
         The most floating-point operations per task to answer one sample, averaged over the tasks.
     min_gain : float
-        Believed gain below which a task stays with the reference.
+        Believed gain below which a task stays with the reference, so that no model is kept for next to nothing.
     margin : float
         The smallest difference of the mean score that the verdict treats as worth a more complex plan.
 
@@ -151,45 +153,30 @@ def make_plan(
         check_known("method", name, card.methods)
     for name in isolated:
         card.tasks.index_of(name)
-    valid, test = card.main["valid"], card.main["test"]
-    reference = max(names, key=lambda name: _average(valid[name]))
-    value = np.stack(
-        [
-            np.zeros(len(card.tasks)) if m == reference else believed(valid[m].minus(valid[reference])) - min_gain
-            for m in names
-        ]
-    )
-    units = _units(card, names)
     limits = np.array([
         np.inf if max_models is None else check_int("max_models", max_models, low=1),
         np.inf if max_flops is None else check_real("max_flops", max_flops, low=1.0),
     ])  # fmt: skip
-    kept = _keep(units, value, limits, names.index(reference))
-    worth = np.array([np.where(unit.serves, value[unit.method], -np.inf) for unit in kept])
-    owner = worth.argmax(0)
-    choice = [names[kept[u].method] for u in owner]
+    valid, test = card.main["valid"], card.main["test"]
+    reference = max(names, key=lambda name: np.nan_to_num(valid[name].by_seed.mean(), nan=-np.inf))
+    gains = {name: believed(valid[name].minus(valid[reference])) - min_gain for name in names}
+    gains[reference] = np.zeros(len(card.tasks))
+    units = _units(card, [reference, *(name for name in names if name != reference)])  # of equals the first is used
+    kept = _within(units, gains, limits)
+    owner = _worth(kept, gains).argmax(0)
+    choice = [kept[u].method for u in owner]
+    n_models = sum(kept[u].cost[0] for u in np.unique(owner))
 
     plan = Measured.mix(test, choice)
     against = [name for name in dict.fromkeys((*_BASELINES, reference)) if name in test]
-    intervals = card.resampler.intervals([plan, *(plan.minus(test[name]) for name in against)])
-    gains = {n: {"mean": i.mean, "ci95": i.ci95, "p": i.p} for n, i in zip(against, intervals[1:], strict=True)}
-    groups = [len(card.costs[name]["groups"]) for name in choice if card.costs.get(name, {}).get("groups")]
-    verdict = decide(card, names, plan, margin=margin, n_groups=max(groups) if groups else None)
-    rows = {
-        task.name: {
-            "method": method,
-            "valid": valid[method].by_task[t],
-            "test": test[method].by_task[t],
-            "stl_test": test["stl"].by_task[t] if "stl" in test else None,
-            "mtl_test": test["mtl"].by_task[t] if "mtl" in test else None,
-            "leave_alone": family(method) in _ALONE or (task.name in isolated and family(method) == "split"),
-        }
-        for t, (task, method) in enumerate(zip(card.tasks, choice, strict=True))
-    }
-    n_models = sum(kept[u].cost[0] for u in np.unique(owner))
+    mean, *over = card.resampler.intervals([plan, *(plan.minus(test[name]) for name in against)])
+    verdict = decide(card, names, plan, margin=margin)
     return PlanChoice(
-        rows, verdict.sentence, verdict.decision, verdict.reasons, gains, reference,
-        {"mean": intervals[0].mean, "ci95": intervals[0].ci95},
+        {task: _row(card, task, method, isolated) for task, method in zip(card.tasks.names, choice, strict=True)},
+        verdict.sentence, verdict.decision, verdict.reasons,
+        {name: {"mean": gain.mean, "ci95": gain.ci95, "p": gain.p} for name, gain in zip(against, over, strict=True)},
+        reference,
+        {"mean": mean.mean, "ci95": mean.ci95},
         None if np.isnan(n_models) else round(n_models),
         {"max_models": max_models, "max_flops": max_flops},
     )  # fmt: skip
@@ -218,7 +205,7 @@ def judge(
 class _Unit:
     """What can be served by itself: some models of one method, for some tasks."""
 
-    method: int
+    method: str
     serves: NDArray[np.bool_]  # (T,)
     cost: tuple[float, float]  # models, inference FLOPs per task of the whole set; NaN where not known
 
@@ -226,22 +213,27 @@ class _Unit:
 def _units(card: Scorecard, names: Sequence[str]) -> list[_Unit]:
     """Return the units of every method: its groups, one task each for single-task and linear methods, or all of it."""
     units = []
-    for m, name in enumerate(names):
+    for name in names:
         entry = card.costs.get(name, {})
         alone = family(name) in _ALONE
         groups = entry.get("groups") or ([[task] for task in card.tasks.names] if alone else [card.tasks.names])
+        total = entry.get("n_models", np.nan), entry.get("inference_flops_per_task", np.nan)
+        odd = {task for group in groups for task in group} ^ set(card.tasks.names)
+        if odd:
+            raise InvalidInputError(f"`groups` of method {name!r} must hold every task and no other; see {min(odd)!r}.")
         for group in groups:
-            serves = np.zeros(len(card.tasks), bool)
-            serves[[card.tasks.index_of(task) for task in group]] = True
-            share = serves.sum() / len(card.tasks)
-            cost = entry.get("n_models", np.nan) / len(groups), entry.get("inference_flops_per_task", np.nan) * share
-            units.append(_Unit(m, serves, cost))
+            serves = np.isin(card.tasks.names, list(group))
+            units.append(_Unit(name, serves, (total[0] / len(groups), total[1] / len(groups))))
     return units
 
 
-def _keep(units: list[_Unit], value: NDArray[np.float64], limits: NDArray[np.float64], reference: int) -> list[_Unit]:
-    """Return the units that the budget lets us keep, the reference's first so that it wins ties."""
-    units = sorted(units, key=lambda unit: unit.method != reference)
+def _worth(units: Sequence[_Unit], gains: Mapping[str, Floats]) -> Floats:
+    """Return the gain of every task served by each unit, -inf where it cannot be, shape (n_units, T)."""
+    return np.array([np.where(unit.serves, gains[unit.method], -np.inf) for unit in units])
+
+
+def _within(units: list[_Unit], gains: Mapping[str, Floats], limits: Floats) -> list[_Unit]:
+    """Return the units that the budget lets us keep."""
     limited = np.isfinite(limits)
     if not limited.any():
         return units
@@ -250,17 +242,25 @@ def _keep(units: list[_Unit], value: NDArray[np.float64], limits: NDArray[np.flo
         raise InvalidInputError(
             "a budget needs the costs of every candidate; give `costs` with n_models and inference_flops_per_task."
         )
-    worth = np.array([np.where(unit.serves, value[unit.method], -np.inf) for unit in units])
     methods = np.array([unit.method for unit in units])
-    starts = [np.flatnonzero(methods == m) for m in range(len(value))]
-    kept = choose_units(worth, cost, limits[limited], starts)
+    starts = [np.flatnonzero(methods == name) for name in dict.fromkeys(methods)]
+    kept = choose_units(_worth(units, gains), cost, limits[limited], starts)
     if kept is None:
-        least = min(tuple(cost[start].sum(0)) for start in starts)
+        least = min(cost[start].sum(0).tolist() for start in starts)
         raise InvalidInputError(
-            f"no method fits the budget {limits[limited].tolist()}; the cheapest needs {list(least)}. Raise it."
+            f"no method fits the budget {limits[limited].tolist()}; the cheapest needs {least}. Raise the budget."
         )
     return [units[u] for u in kept]
 
 
-def _average(measured: Measured) -> float:
-    return float(np.nan_to_num(measured.by_seed.mean(), nan=-np.inf))
+def _row(card: Scorecard, task: str, method: str, isolated: Sequence[str]) -> dict[str, Any]:
+    """Return the entry of one task in plan.json."""
+    in_group = family(method) == "split"
+    return {
+        "method": method,
+        "valid": card.value(task, method, split="valid"),
+        "test": card.value(task, method, split="test"),
+        "stl_test": card.value(task, "stl", split="test") if "stl" in card.methods else None,
+        "mtl_test": card.value(task, "mtl", split="test") if "mtl" in card.methods else None,
+        "leave_alone": family(method) in _ALONE or (in_group and task in isolated),
+    }

@@ -48,7 +48,7 @@ class Scorecard:
     resampler : Resampler
         Source of the intervals.
     costs : dict
-        {method: {"params", "n_models", ...}}: the ledger, repeated in scores.json.
+        {method: {"params", "n_models", "groups", ...}}: the ledger, repeated in scores.json without the groups.
     """
 
     tasks: TaskSet
@@ -209,7 +209,7 @@ class Scorecard:
             entry[metric] = {"mean": float(values[:, defined].mean()) if defined.any() else None}
             if mains == {metric}:
                 entry[metric]["ci95"] = self.means[method].ci95
-        return entry | dict(self.costs.get(method, {}))
+        return entry | {name: cost for name, cost in self.costs.get(method, {}).items() if name != "groups"}
 
     def _delta_m(self, method: str) -> float:
         """Return the mean over tasks of the relative gain over the baseline, in percent."""

@@ -64,7 +64,6 @@ def decide(
     *,
     margin: float = 0.01,
     alpha: float = 0.05,
-    n_groups: int | None = None,
 ) -> Verdict:
     """Return the verdict on a scorecard with the splits "valid" and "test".
 
@@ -80,8 +79,6 @@ def decide(
         The smallest difference of the mean main metric that a more complex plan would be worth.
     alpha : float
         Level of the tests.
-    n_groups : int, optional
-        Number of groups, for the sentence.
     """
     valid = {name: float(card.main["valid"][name].by_seed.mean()) for name in candidates}
     rivals = {family(name): name for name in sorted(candidates, key=lambda name: valid[name])}  # the best comes last
@@ -101,19 +98,20 @@ def decide(
     controls = [_RANDOM] if family(best) == "split" and _RANDOM in card.methods else []
     rows = {row.baseline: row for row in card.compare([(best, name) for name in (*simpler, *controls)])}
     shown = {name for name, row in rows.items() if _is_shown(card, row, alpha)}
-    reasons += [f"On test data {_words(row)}{'' if name in shown else ': not shown'}." for name, row in rows.items()]
+    reasons += [f"On test data {_words(row)}{_doubt(card, row, alpha)}." for row in rows.values()]
     unbeaten = next((name for name in simpler if name not in shown), best)
     if unbeaten != best or not simpler:
         return _fall_back(card, unbeaten, ladder, plan, reasons, margin, alpha)
 
     strongest = rows[max(simpler, key=lambda name: card.means[name].mean)]
-    rival = f"{strongest.baseline}, the best of the simpler ways"
+    rival = f"{strongest.baseline}, its nearest rival"
     gain = f"{best} beats {rival}, by {_gain(strongest.difference)} in mean test {_measure(card)}"
     advice = _ADVICE.get(family(best), f"Use {best}")
     if family(best) != "split":
         return Verdict(family(best), f"{advice}: {gain}.", tuple(reasons))
     if _RANDOM in shown:
-        which = "groups" if n_groups is None else f"these {n_groups} groups"
+        groups = card.costs.get(best, {}).get("groups")
+        which = f"these {len(groups)} groups" if groups else "groups"
         sentence = f"Split the tasks into {which}: {gain}, and random groups by {_gain(rows[_RANDOM].difference)}."
         return Verdict("split", sentence, tuple(reasons))
     if _RANDOM in rows:
@@ -169,8 +167,15 @@ def _is_shown(card: Scorecard, row: Comparison, alpha: float) -> bool:
 
     A gain whose replication cannot be asked, of a single seed or on fewer than three tasks, passes for replicated.
     """
+    return not _doubt(card, row, alpha)
+
+
+def _doubt(card: Scorecard, row: Comparison, alpha: float) -> str:
+    """Return why a gain is not shown, or an empty string."""
+    if not (row.difference.mean > 0 and row.difference.p < alpha):
+        return ": not shown"
     cosine = (card.replication(row.method, row.baseline) or {}).get("cosine")
-    return row.difference.mean > 0 and row.difference.p < alpha and (cosine is None or cosine > 0)
+    return "" if cosine is None or cosine > 0 else ": not shown, for the gains per task do not replicate"
 
 
 def _undecided(cause: str, reasons: Sequence[str]) -> Verdict:

@@ -9,6 +9,7 @@ Vectorised sigmoids that treat the last few elements of an array differently do 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,6 +28,7 @@ __all__ = ["Encoded", "Encoder", "Layout"]
 Floats = NDArray[np.float32]
 
 _TOP = np.float32(UNSEEN - 1)
+_HALF = np.float32(0.5)
 _MARGIN_LIMIT = 32.0
 
 
@@ -66,7 +68,10 @@ class Layout:
 
 @dataclass
 class Encoded:
-    """One batch: codes (B, width), labels (B, T) with NaN where missing, residuals (B, T) while scales are unknown."""
+    """One batch: codes (B, width), labels (B, T) with NaN where missing, residuals (B, T) while scales are unknown.
+
+    The codes are valid until the next batch is encoded.
+    """
 
     codes: NDArray[np.uint16]
     labels: Floats
@@ -90,6 +95,7 @@ class Encoder:
         tasks = self.layout.tasks
         self._n_outputs = sum(task.n_outputs for task in tasks)
         self._starts = np.cumsum([0, *(task.n_outputs for task in tasks)])[:-1]
+        self._room = _Room()
         self._only_binary = all(task.kind == "binary" for task in tasks) and not self.layout.margin
 
     def __call__(self, outputs: Any, targets: Any, mask: Any, n: int, where: str) -> Encoded:
@@ -102,7 +108,8 @@ class Encoder:
             labels = labels.copy()
             labels[:, absent] = np.nan
         if self._only_binary:
-            return Encoded(_binary(logits, labels, self.layout.tasks.names, where), labels, partial=bool(absent))
+            codes = _binary(logits, labels, self.layout.tasks.names, where, self._room)
+            return Encoded(codes, labels, partial=bool(absent))
         codes, residuals = self._mixed(logits, labels, where)
         return Encoded(codes, labels, residuals, partial=bool(absent))
 
@@ -246,12 +253,17 @@ def margin_of(code: NDArray[Any]) -> Floats:
     return ((code / float(_TOP) - 0.5) * (2 * _MARGIN_LIMIT)).astype(np.float32)
 
 
-def _binary(logits: Floats, labels: Floats, names: Sequence[str], where: str) -> NDArray[np.uint16]:
-    """Return the codes (B, T) of binary tasks: few passes, because this is what a training loop waits for."""
-    values = labels * np.float32(-2.0)
-    values += np.float32(1.0)  # -1 for a positive, 1 for a negative, NaN for a missing label
+def _binary(
+    logits: Floats, labels: Floats, names: Sequence[str], where: str, room: _Room | None = None
+) -> NDArray[np.uint16]:
+    """Return the codes (B, T) of binary tasks: few passes in place, because this is what a training loop waits for.
+
+    With s = 1 for a positive label and -1 for a negative one, p = sigmoid(s z) = 1/2 - tanh(-s z / 2) / 2.
+    """
+    values, codes = (room or _Room()).take(labels.shape)
+    np.subtract(_HALF, labels, out=values)  # -s / 2, NaN for a missing label
     missing = None
-    if _square(values) != values.size:
+    if _square(values) != values.size / 4:
         missing = np.isnan(labels)
         _check_labels(labels, "binary", 2, names, where)
     values *= logits
@@ -259,15 +271,28 @@ def _binary(logits: Floats, labels: Floats, names: Sequence[str], where: str) ->
         np.copyto(values, np.float32(0.0), where=missing)
     if not np.isfinite(_square(values)):
         _raise_at(~np.isfinite(values), logits, names, where, "logits must be finite")
-    with np.errstate(over="ignore"):
-        np.exp(values, out=values)
-    values += np.float32(1.0)
-    np.divide(_TOP, values, out=values)  # 65534 p
-    values += np.float32(0.5)
-    codes = values.astype(np.uint16)
+    np.tanh(values, out=values)
+    values *= -_TOP / 2
+    values += _TOP / 2 + _HALF
+    np.copyto(codes, values, casting="unsafe")  # rounds down, hence the half above
     if missing is not None:
         np.copyto(codes, np.uint16(UNSEEN), where=missing)
     return codes
+
+
+class _Room:
+    """Working memory that is used again: fresh arrays of this size cost as much as the arithmetic."""
+
+    def __init__(self) -> None:
+        self._values = np.empty(0, np.float32)
+        self._codes = np.empty(0, np.uint16)
+
+    def take(self, shape: tuple[int, ...]) -> tuple[Floats, NDArray[np.uint16]]:
+        """Return two arrays of the shape, which overwrite those returned before."""
+        size = math.prod(shape)
+        if size > len(self._values):
+            self._values, self._codes = np.empty(size, np.float32), np.empty(size, np.uint16)
+        return self._values[:size].reshape(shape), self._codes[:size].reshape(shape)
 
 
 def _multiclass(
@@ -346,5 +371,5 @@ def _vector(value: Any, n: int, what: str) -> Floats:
 def _float32(value: Any) -> Floats:
     """Return a tensor or array-like as a float32 array, detached and on the CPU."""
     if isinstance(value, torch.Tensor):
-        return value.detach().to("cpu", torch.float32).numpy()
+        value = (value.float() if value.is_floating_point() else value).numpy(force=True)
     return np.asarray(value, np.float32)

@@ -56,15 +56,14 @@ class Epoch:
 
     codes: NDArray[np.uint16]
     n_batches: int = 0
-    _place: NDArray[np.int64] = field(init=False)  # (N,) number of the last sighting of each row, -1 for none
+    _place: NDArray[np.int32] = field(init=False)  # (N,) where in its batch the row was last seen, -1 for unseen
     _slot: NDArray[np.int32] | None = field(init=False, default=None)  # (N,) position in the side table, -1 for none
     _table: Sightings = field(init=False)
     _n_table: int = field(init=False, default=0)
-    _n_sightings: int = field(init=False, default=0)
 
     def __post_init__(self) -> None:
         self.codes.fill(UNSEEN)
-        self._place = np.full(len(self.codes), -1, np.int64)
+        self._place = np.full(len(self.codes), -1, np.int32)
         self._table = Sightings.none(self.codes.shape[1])
 
     @classmethod
@@ -74,21 +73,20 @@ class Epoch:
         epoch = cls(codes)
         codes[:] = kept
         seen = np.flatnonzero((kept != UNSEEN).any(1))
-        epoch._place[seen] = np.arange(len(seen))
-        epoch._n_sightings = len(seen)
+        epoch._place[seen] = 0
         epoch._store(repeats)
         return epoch
 
     def add(self, rows: NDArray[np.int64], codes: NDArray[np.uint16]) -> None:
         """Record codes (B, width) of rows (B,), which may repeat."""
         before = self._place[rows]
-        numbers = np.arange(self._n_sightings, self._n_sightings + len(rows))
-        self._place[rows] = numbers
-        self._n_sightings += len(rows)
-        if before.max() < 0 and (self._place[rows] == numbers).all():
+        places = np.arange(len(rows), dtype=np.int32)
+        self._place[rows] = places
+        if np.maximum.reduce(before) < 0 and np.array_equal(self._place[rows], places):  # all new, all different
             self.codes[rows] = codes
             return
-        self._check_room(*np.unique(rows, return_counts=True))
+        unique, first_at, times = np.unique(rows, return_index=True, return_counts=True)
+        self._check_room(unique, before[first_at] >= 0, times)
         first = _first(rows) & (before < 0)
         self.codes[rows[first]] = codes[first]
         rest = Sightings.single(rows[~first], codes[~first])
@@ -99,10 +97,9 @@ class Epoch:
 
     def merge(self, other: Sightings) -> None:
         """Add sightings made elsewhere, with unique rows."""
-        self._check_room(other.rows, other.count.max(1, initial=0))
         new = self._place[other.rows] < 0
-        self._place[other.rows] = np.arange(self._n_sightings, self._n_sightings + len(other.rows))
-        self._n_sightings += len(other.rows)
+        self._check_room(other.rows, ~new, other.count.max(1, initial=0))
+        self._place[other.rows] = 0
         once = new & (other.count <= 1).all(1)
         part = Sightings(other.rows[once], other.total[once], other.count[once])
         self.codes[part.rows] = part.mean()
@@ -133,11 +130,12 @@ class Epoch:
         self.codes[repeats.rows] = repeats.mean()
         return repeats
 
-    def _check_room(self, rows: NDArray[np.int64], times: NDArray[Any]) -> None:
+    def _check_room(self, rows: NDArray[np.int64], seen: NDArray[np.bool_], times: NDArray[Any]) -> None:
         """Raise when unique rows, seen some more times, would be seen more often than the sums can hold."""
-        slot = self._slots()[rows]
-        before = np.where(slot < 0, 1, self._table.count[slot].max(1, initial=0)) if self._n_table else 1
-        count = before + times.astype(np.int64)
+        count = seen + times.astype(np.int64)
+        if self._n_table:
+            slot = self._slots()[rows]
+            count += np.where(slot < 0, 0, self._table.count[slot].max(1, initial=0)) - (slot >= 0)
         if (count > _MOST).any():
             at = int(count.argmax())
             raise InvalidInputError(

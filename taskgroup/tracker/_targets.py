@@ -32,13 +32,14 @@ class Targets:
         self.values: NDArray[Any] = np.full((n_samples, len(tasks)), np.nan if self._real else -1, dtype)
         self.given = given is not None
         self.changed = np.zeros(n_samples, bool)  # rows not yet written to disk or sent to other processes
+        self._complete = False
         self._known: NDArray[np.bool_] = np.zeros(n_samples, bool)
         if given is not None:
             self.values[:] = self._stored(given)
 
     def record(self, rows: NDArray[np.int64], labels: NDArray[np.float32], partial: bool = False) -> None:
         """Keep the labels (B, T) of rows met for the first time; of all rows when the batch lacks some tasks."""
-        if self.given or (not partial and self._known[rows].all()):
+        if self.given or (not partial and (self._complete or self._known[rows].all())):
             return
         values = self._stored(labels)
         if partial:
@@ -46,10 +47,15 @@ class Targets:
         self.values[rows] = values
         self._known[rows] = self.changed[rows] = True
 
+    def settle(self) -> None:
+        """Look whether all rows are known, so that later batches need not look."""
+        self._complete = bool(self._known.all())
+
     def load(self, values: NDArray[Any]) -> None:
         """Take over stored labels."""
         self.values[:] = values
         self._known = np.logical_not(self._missing(self.values).all(1))
+        self.settle()
 
     def merge(self, rows: NDArray[np.int64], values: NDArray[Any]) -> None:
         """Fill what is missing here from stored labels of some rows."""

@@ -197,6 +197,7 @@ class DataMapTracker:
         self._record.close(keep, self._info(), changed)
         if isinstance(self._record, MappedHistory):
             self._targets.changed[:] = False
+        self._targets.settle()
         self._epoch = None
         if self._sealed:
             self._sealed, self._shared = False, self.n_epochs
@@ -289,18 +290,19 @@ class DataMapTracker:
 
     def _rows(self, sample_ids: Any, where: str) -> NDArray[np.int64]:
         """Return checked row numbers."""
-        array = sample_ids.detach().cpu().numpy() if isinstance(sample_ids, torch.Tensor) else np.asarray(sample_ids)
+        array = sample_ids.numpy(force=True) if isinstance(sample_ids, torch.Tensor) else np.asarray(sample_ids)
         if array.ndim != 1 or (array.dtype.kind not in "iu" and array.size):
             raise InvalidInputError(
                 f"{where}: `sample_ids` must be B integers; got shape {array.shape} of {array.dtype}."
             )
-        if array.size and (array.min() < 0 or array.max() >= self.n_samples):
+        rows = array.astype(np.int64, copy=False)
+        if len(rows) and np.maximum.reduce(rows.view(np.uint64)) >= self.n_samples:  # a negative id is a huge one
             at = int(np.flatnonzero((array < 0) | (array >= self.n_samples))[0])
             raise InvalidInputError(
                 f"{where}: `sample_ids` must be between 0 and n_samples-1={self.n_samples - 1}; got {array[at]} "
                 f"at position {at}. Number the training rows from 0, or wrap the dataset in IndexedDataset."
             )
-        return array.astype(np.int64, copy=False)
+        return rows
 
     def _settle_residuals(self, epoch: Epoch) -> None:
         """Freeze the scales that are still unknown and record the batches that waited for them."""

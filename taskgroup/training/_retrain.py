@@ -32,6 +32,8 @@ from taskgroup.training._tuning import CANDIDATES
 
 __all__ = ["RetrainResult", "retrain"]
 
+_ADDS = {"task": ("grouped",), "group": ("units",), "both": ("grouped", "units")}  # methods of an architecture
+
 
 @dataclass(frozen=True, eq=False)
 class RetrainResult:
@@ -71,6 +73,7 @@ def retrain(
     *,
     profile: Profile | None = None,
     arch: str | Sequence[str] = "shared-bottom",
+    units: Literal["task", "group", "both"] = "task",
     encoder: str | MakeEncoder = "auto",
     seeds: int = 3,
     random_state: int = 0,
@@ -102,7 +105,10 @@ def retrain(
     profile : Profile, optional
         For ``start="profile"``, and for the ledger.
     arch : str or sequence of str
-        Architectures. Each one but "shared-bottom" adds the methods ``grouped:<arch>`` and ``units:<arch>``.
+        Architectures. Each one but "shared-bottom" adds methods of its own, see `units`.
+    units : {"task", "group", "both"}
+        "task" fits one model per group, whose units are its tasks (``grouped:<arch>``); "group" fits one model for all
+        tasks, whose units are the groups (``units:<arch>``).
     encoder : {"auto", "mlp", "fields"} or callable
         See :func:`taskgroup.models.build_model`.
     seeds : int
@@ -162,7 +168,7 @@ def retrain(
     check_int("tune", tune, low=1, high=1 if start == "profile" else len(CANDIDATES))
     _check_inputs(table, grouping, profile, start)
     archs = [arch] if isinstance(arch, str) else list(arch)
-    wanted = _wanted(methods, archs, grouping)
+    wanted = _wanted(methods, archs, check_choice("units", units, tuple(_ADDS)), grouping)
     data = TrainingData.from_table(table)
     store = Store(None if out is None else Path(out) / "models", resume=resume)
     with workers(data, make_encoder, jobs, executor) as run_all:
@@ -192,7 +198,7 @@ def _recipe(
     )
 
 
-def _wanted(methods: Sequence[str] | None, archs: Sequence[str], grouping: Grouping) -> list[str]:
+def _wanted(methods: Sequence[str] | None, archs: Sequence[str], units: str, grouping: Grouping) -> list[str]:
     """Return the methods to fit; one group leaves nothing to deal at random or to find from labels."""
     idle = ("random-groups", "label-groups") if grouping.n_groups == 1 else ()
     if methods is None:
@@ -202,7 +208,7 @@ def _wanted(methods: Sequence[str] | None, archs: Sequence[str], grouping: Group
     for arch in archs:
         check_choice("arch", arch, tuple(ARCHITECTURES))
         if arch != "shared-bottom":
-            chosen += [f"grouped:{arch}", f"units:{arch}"]
+            chosen += [f"{added}:{arch}" for added in _ADDS[units]]
     return chosen
 
 

@@ -1,0 +1,110 @@
+"""Print how well every method recovers planted groups: python -m benchmarks.planted [--data FOLDER] [--seeds 100-104].
+
+Per suite and seed two profile trainings are made, which differ in initial weights and batch order. ARI is the adjusted
+Rand index against the truth: at the true k over the tasks that have a group, with automatic k over all tasks, each task
+without a group being a group of its own. "Seed to seed" is the index between the groups of the two trainings, at the true k.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from sklearn.metrics import adjusted_rand_score
+
+from benchmarks.planted._profile import Recording, record
+from benchmarks.planted._rivals import RIVALS
+from benchmarks.planted._suites import Suite, noise, suites
+from taskgroup.cluster import METHODS, group_tasks
+from taskgroup.exceptions import OverlapWarning
+from taskgroup.features import KINDS
+
+Labels = Callable[[Recording, int, int], np.ndarray]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.planted", description=__doc__.splitlines()[0])
+    parser.add_argument("--data", help="folder with yeast.npz, emotions.npz, scene.npz, birds.npz, for the suite `mix`")
+    parser.add_argument(
+        "--seeds", default="0-4", help="first-last; 0-4 were used in development (default), 100-104 not"
+    )
+    parser.add_argument("--ours-only", action="store_true", help="leave out the rivals")
+    parser.add_argument("--json", type=Path, help="also write the numbers to this file")
+    arguments = parser.parse_args()
+    first, last = (int(part) for part in arguments.seeds.split("-"))
+    warnings.simplefilter("ignore", OverlapWarning)  # two suites hide labels on purpose
+    start = time.process_time()
+    chosen = suites(arguments.data)
+    if "mix" not in chosen:
+        print("suite `mix` skipped: give --data FOLDER with yeast, emotions, scene and birds.npz\n")
+    methods = _methods(not arguments.ours_only)
+    results = {name: _suite(make, methods, range(first, last + 1)) for name, make in chosen.items()}
+    _print(results, methods)
+    print("\npure noise, k=auto: " + _noise(range(first, last + 1)))
+    print(f"CPU {time.process_time() - start:.0f} s")
+    if arguments.json:
+        arguments.json.write_text(json.dumps(results, indent=1) + "\n")
+
+
+def _methods(rivals: bool) -> dict[str, Labels]:
+    """The default first; then other kinds with the default method, other methods with the default kind, rivals."""
+
+    def ours(**options: str) -> Labels:
+        return lambda recording, k, seed: group_tasks(
+            recording.maps, k=k, n_splits=0, random_state=seed, **options
+        ).labels  # fmt: skip
+
+    table: dict[str, Labels] = {"default (abs-corr, spectral)": ours()}
+    table |= {f"kind {kind}": ours(kind=kind) for kind in KINDS if kind != "abs-corr"}
+    table |= {f"method {method}": ours(method=method) for method in METHODS if method != "spectral"}
+    return table | (RIVALS if rivals else {})
+
+
+def _suite(make: Callable[[np.random.Generator], Suite], methods: dict[str, Labels], seeds: range) -> dict:
+    """{method: {"ari": [per seed], "agreement": [...]}} and, under "auto", {"ari": [...], "k": [...]}."""
+    out: dict = {name: {"ari": [], "agreement": []} for name in methods} | {"auto": {"ari": [], "k": []}}
+    for seed in seeds:
+        suite = make(np.random.default_rng(seed))
+        recordings = [record(suite, seed=1000 * seed + training, rivals=len(methods) > 14) for training in (0, 1)]
+        grouped, k = suite.truth >= 0, int(suite.truth.max()) + 1
+        for name, method in methods.items():
+            labels = [method(recording, k, 1000 * seed + i)[grouped] for i, recording in enumerate(recordings)]
+            out[name]["ari"].append(float(np.mean([adjusted_rand_score(suite.truth[grouped], one) for one in labels])))
+            out[name]["agreement"].append(float(adjusted_rand_score(*labels)))
+        for recording in recordings:
+            grouping = group_tasks(recording.maps, k="auto", random_state=seed)
+            out["auto"]["ari"].append(float(adjusted_rand_score(_alone(suite.truth), grouping.labels)))
+            out["auto"]["k"].append(grouping.n_groups)
+        out["auto"]["true_k"] = len(np.unique(_alone(suite.truth)))
+    return out
+
+
+def _alone(truth: np.ndarray) -> np.ndarray:
+    return np.where(truth < 0, truth.max() + 1 + np.arange(len(truth)), truth)
+
+
+def _noise(seeds: range) -> str:
+    found = [group_tasks(record(noise(np.random.default_rng(seed)), seed=seed).maps, k="auto") for seed in seeds]
+    return f"{[grouping.n_groups for grouping in found]} groups of 20 tasks; says {found[0].info['message']!r}"
+
+
+def _print(results: dict[str, dict], methods: dict[str, Labels]) -> None:
+    print("| ARI | " + " | ".join(results) + " | mean | min | seed to seed |")
+    print("|---" * (len(results) + 4) + "|")
+    for name in methods:
+        row = [float(np.mean(results[suite][name]["ari"])) for suite in results]
+        agreement = float(np.mean([np.mean(results[suite][name]["agreement"]) for suite in results]))
+        cells = " | ".join(f"{value:.2f}" for value in row)
+        print(f"| {name} | {cells} | {np.mean(row):.3f} | {min(row):.2f} | {agreement:.2f} |")
+    row = [float(np.mean(results[suite]["auto"]["ari"])) for suite in results]
+    print(f"| default, k=auto | {' | '.join(f'{v:.2f}' for v in row)} | {np.mean(row):.3f} | {min(row):.2f} | |")
+    print("\nk found (true): " + "; ".join(f"{s} {r['auto']['k']} ({r['auto']['true_k']})" for s, r in results.items()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,118 @@
+"""Options that several commands share. Precedence: command line > TASKGROUP_* > --config file.toml > default."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+__all__ = ["DEFAULT_RUN", "GroupCount", "common", "data_options", "option", "overwrite", "run_argument", "run_option"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+DEFAULT_RUN = "taskgroup-run"
+
+
+def option(*names: str, **attributes: Any) -> Callable[[F], F]:
+    """Return a click option that also reads the environment variable TASKGROUP_<NAME>."""
+    first = names[0].split("/")[0].lstrip("-")
+    attributes.setdefault("envvar", f"TASKGROUP_{first.replace('-', '_').upper()}")
+    return click.option(*names, **attributes)
+
+
+class GroupCount(click.ParamType):  # type: ignore[type-arg]  # generic only since click 8.2
+    """A number of groups, at least 1, or "auto"."""
+
+    name = "N|auto"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return "auto" or an int >= 1."""
+        if value == "auto" or (isinstance(value, int) and value >= 1):
+            return value
+        try:
+            count = int(value)
+        except (TypeError, ValueError):
+            self.fail(f"must be a whole number or 'auto'; got {value!r}.", param, ctx)
+        if count < 1:
+            self.fail(f"must be at least 1, or 'auto'; got {count}.", param, ctx)
+        return count
+
+
+def common(command: F) -> F:
+    """Add --json, -q, -v, --debug and --config."""
+    for add in (
+        click.option("--config", type=click.Path(exists=True, dir_okay=False), is_eager=True, expose_value=False,
+                     callback=_read_config, help="TOML file of defaults, by option name, also under [command]."),
+        click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of a failure."),
+        click.option("-v", "--verbose", is_flag=True, help="Say more, on stderr."),
+        click.option("-q", "--quiet", is_flag=True, help="Say nothing but the result."),
+        click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document."),
+    ):  # fmt: skip
+        command = add(command)
+    return command
+
+
+def data_options(command: F) -> F:
+    """Add the DATA argument and the options that say how to read it."""
+    for add in (
+        option("--test", type=click.FloatRange(0.01, 0.9), default=0.2, show_default=True,
+               help="Share of test rows when the data has no split."),
+        option("--valid", type=click.FloatRange(0.01, 0.9), default=0.2, show_default=True,
+               help="Share of validation rows when the data has no split."),
+        option("--strict", is_flag=True, help="Refuse tasks with one class only instead of leaving them out."),
+        option("--hide-labels", type=click.FloatRange(0.0, 0.99), default=0.0,
+               help="Hide this share of the training and validation labels."),
+        option("--kind", "kinds", multiple=True, metavar="NAME=KIND",
+               help="Task kind where the guess is wrong: binary, multiclass or regression."),
+        option("--ignore", multiple=True, metavar="GLOB", help="Columns that are neither feature nor target."),
+        option("--targets", multiple=True, metavar="GLOB",
+               help="Target columns of a csv, parquet or arff; tasks to keep of an npz or bundled table."),
+        click.argument("data", default="digits", metavar="[DATA]"),
+    ):  # fmt: skip
+        command = add(command)
+    return command
+
+
+def overwrite(command: F) -> F:
+    """Add --resume and --force."""
+    command = click.option("--force", is_flag=True, help="Replace what an earlier run left.")(command)
+    return click.option("--resume", is_flag=True, help="Go on: skip what is finished, refuse if inputs changed.")(
+        command
+    )
+
+
+def run_option(command: F) -> F:
+    """Add --out (also --run), the run directory to write."""
+    return option("--out", "--run", "run_directory", envvar="TASKGROUP_RUN", default=DEFAULT_RUN, show_default=True,
+                  type=click.Path(file_okay=False), help="Run directory.")(command)  # fmt: skip
+
+
+def run_argument(command: F) -> F:
+    """Add the argument RUN, an existing run directory, also accepted as --run or --out."""
+    command = click.argument("run_directory", required=False, metavar="[RUN]")(command)
+    return option("--run", "--out", "run_named", envvar="TASKGROUP_RUN", default=DEFAULT_RUN, show_default=True,
+                  type=click.Path(file_okay=False), help="Run directory, where no RUN is given.")(command)  # fmt: skip
+
+
+def _read_config(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    if value is None:
+        return
+    try:
+        document = tomllib.loads(Path(value).read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise click.BadParameter(f"{value}: not valid TOML ({error}).", ctx, param) from None
+    names = {name: p for p in ctx.command.params for name in (p.name or "", *(o.lstrip("-") for o in p.opts))}
+    flat = {key: item for key, item in document.items() if not isinstance(item, dict)}
+    own = document.get(ctx.info_name or "", {})
+    for key in own:
+        if key.replace("_", "-") not in names and key not in names:
+            raise click.BadParameter(f"{value}: `{ctx.info_name}` has no option {key!r}.", ctx, param)
+    defaults = {}
+    for key, item in {**flat, **own}.items():
+        parameter = names.get(key) or names.get(key.replace("_", "-"))
+        if parameter is not None:
+            defaults[parameter.name or ""] = item
+    ctx.default_map = {**(ctx.default_map or {}), **defaults}
