@@ -222,7 +222,7 @@ def test_groups_can_start_elsewhere(table, grouping, start):
 
 
 def test_other_architectures_are_fitted_by_group_and_over_groups(table, grouping):
-    result = retrain(table, grouping, arch="mmoe", methods=["mtl"], **FAST | {"seeds": 1})
+    result = retrain(table, grouping, arch="mmoe", units="both", methods=["mtl"], **FAST | {"seeds": 1})
     assert list(result.predictions["test"]) == ["mtl", "grouped:mmoe", "units:mmoe"]
 
 
