@@ -222,8 +222,20 @@ def test_groups_can_start_elsewhere(table, grouping, start):
 
 
 def test_other_architectures_are_fitted_by_group_and_over_groups(table, grouping):
-    result = retrain(table, grouping, arch="mmoe", methods=["mtl"], **FAST | {"seeds": 1})
+    result = retrain(table, grouping, arch="mmoe", units="both", methods=["mtl"], **FAST | {"seeds": 1})
     assert list(result.predictions["test"]) == ["mtl", "grouped:mmoe", "units:mmoe"]
+
+
+def test_tuning_spends_the_same_budget_on_every_family(table, grouping):
+    result = retrain(table, grouping, methods=["stl", "mtl", "mtl-wide"], tune=3, **FAST | {"seeds": 1})
+    for family in ("stl", "mtl", "mtl-wide"):
+        trials = result.ledger["tuning"][family]
+        assert len(trials) == 3
+        best = min(trials, key=lambda trial: trial["valid_loss"])
+        chosen = result.ledger["recipes"][family]
+        assert chosen["learning_rate"] == best["learning_rate"]
+        assert chosen["dropout"] == best["dropout"]
+    assert result.ledger["recipes"]["mtl-wide"]["hidden"] > result.ledger["recipes"]["mtl"]["hidden"]
 
 
 def test_one_group_leaves_out_what_would_be_the_same(table):

@@ -21,6 +21,7 @@ from taskgroup.training._methods import Answer, Design, Packed, combine
 from taskgroup.training._network import PROFILE, MakeEncoder, Network, State, state_of
 from taskgroup.training._profile import Profile
 from taskgroup.training._store import Store
+from taskgroup.training._tuning import tune
 from taskgroup.training._unit import Starts, Unit
 
 __all__ = ["Bench"]
@@ -68,18 +69,32 @@ class Bench:
         self.run_all, self.make_encoder, self.progress = run_all, make_encoder, progress
         self.data_hash = table.content_hash()
         self.given: Starts = {}
+        self.trials: dict[str, Any] = {}
         self.answers: dict[str, dict[int, list[Answer]]] = {}
 
     def run(
-        self, methods: Sequence[str], grouping: Grouping, seeds: Sequence[int], draws: int, profile: Profile | None
+        self,
+        methods: Sequence[str],
+        grouping: Grouping,
+        seeds: Sequence[int],
+        *,
+        draws: int,
+        n_candidates: int,
+        profile: Profile | None,
     ) -> None:
         """Train every network of the methods; `answers` then says how each method and seed answers."""
         if profile is not None:
             self.given = {PROFILE: (profile.network, state_of(profile.model))}
         self.answers = {method: {} for method in methods}
+        self.design, self.trials = self._designed(grouping, n_candidates)
         self._train("baselines", self._independent(methods, grouping, seeds))
         self._train("groups", self._from_members(methods, grouping, seeds, draws))
-        self._train("ensembles", self._ensembles(methods, grouping, seeds))
+        self._train("ensembles", self._ensembles(methods, seeds))
+
+    def _designed(self, grouping: Grouping, n_candidates: int) -> tuple[Design, dict[str, Any]]:
+        if n_candidates < 2:
+            return self._widened(self.design, grouping), {}
+        return tune(self.design, n_candidates, lambda design: self._widened(design, grouping), self.run_all)
 
     def predictions(self, split: Literal["valid", "test"]) -> dict[str, dict[int | str, Packed]]:
         """Return {method: {seed: packed outputs}}; random-groups has a leading axis of draws."""
@@ -108,7 +123,8 @@ class Bench:
                 "inference_flops_per_task": cost.inference_flops / len(self.design.tasks),
                 "groups": self._served_together(method),
             }
-        ledger: dict[str, Any] = {"methods": methods}
+        recipes = {family: recipe.to_dict() for family, recipe in self.design.recipes.items()}
+        ledger: dict[str, Any] = {"methods": methods, "recipes": recipes, "tuning": self.trials}
         if profile is not None:
             ledger["profile"] = profile.cost.to_dict()
             if "mtl" in self.answers:
@@ -139,7 +155,6 @@ class Bench:
             self.answers["linear"][0] = [answer]
         from_members = design.start == "members" and any(method in methods for method in _GROUP_METHODS)
         members = design.members if from_members else int("mtl" in methods or "mtl-ensemble" in methods)
-        wide = self._wide(grouping)
         for seed in seeds:
             if "stl" in methods:
                 own, answer = design.single(seed)
@@ -149,7 +164,7 @@ class Bench:
             if "mtl" in methods:
                 self.answers["mtl"][seed] = [design.ensemble(seed, 1)]
             if "mtl-wide" in methods or "mtl-wide-ensemble" in methods:
-                units += design.all_in_one(seed, [0], wide=wide)
+                units += design.all_in_one(seed, [0], wide=True)
             if "mtl-wide" in methods:
                 self.answers["mtl-wide"][seed] = [design.ensemble(seed, 1, wide=True)]
             for method in methods:
@@ -174,18 +189,17 @@ class Bench:
                 units.append(unit)
         return units
 
-    def _ensembles(self, methods: Sequence[str], grouping: Grouping, seeds: Sequence[int]) -> list[Unit]:
+    def _ensembles(self, methods: Sequence[str], seeds: Sequence[int]) -> list[Unit]:
         """Return the missing members of the ensembles, whose sizes are the same for every seed."""
         design, units = self.design, []
         for wide, method in ((False, "mtl-ensemble"), (True, "mtl-wide-ensemble")):
             if method in methods:
-                hidden = self._wide(grouping) if wide else None
                 size = self._members_for_equal_compute(seeds, wide, least=2 if wide else design.members)
                 for seed in seeds:
                     missing = [
                         n for n in range(size) if design.member_path(seed, n, wide=wide) not in self.store.trained
                     ]
-                    units += design.all_in_one(seed, missing, wide=hidden)
+                    units += design.all_in_one(seed, missing, wide=wide)
                     self.answers[method][seed] = [design.ensemble(seed, size, wide=wide)]
         return units
 
@@ -197,16 +211,19 @@ class Bench:
         one = Cost.total(first).over(len(first)).train_flops
         return min(max(least, math.ceil(self.cost("grouped").train_flops / one)), MOST_MEMBERS)
 
-    def _wide(self, grouping: Grouping) -> tuple[int, ...]:
-        """Return the widths of an all-in-one network with as many parameters as all networks of `grouped`."""
-        design, tasks = self.design, self.data.tasks
+    def _widened(self, design: Design, grouping: Grouping) -> Design:
+        """Return the design whose wide network has as many parameters as all networks of `grouped` together."""
+        tasks, recipe = self.data.tasks, design.recipes["mtl"]
         unit, _ = design.groups("grouped", 0, [grouping])
         in_features = unit.networks[0].build(self.data.schema, tasks, self.make_encoder).in_features
         total = sum(
             n_weights(in_features, network.hidden, sum(tasks[tasks.index_of(name)].n_outputs for name in network.tasks))
             for network in unit.networks
         )
-        return wide_hidden(in_features, design.hidden, len(self.data.output_bias), total)
+        hidden = wide_hidden(in_features, recipe.hidden, len(self.data.output_bias), total)
+        return replace(
+            design, recipes={**design.recipes, "mtl-wide": replace(design.recipes["mtl-wide"], hidden=hidden)}
+        )
 
     def _train(self, stage: str, units: Sequence[Unit]) -> None:
         """Train the units that the store does not hold already."""

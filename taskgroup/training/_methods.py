@@ -14,7 +14,9 @@ grouped:ARCH        another architecture in every group, from scratch
 units:ARCH          one network of another architecture whose units are the groups
 =================== =====================================================================================
 
-All of them have the same widths, dropout, rows, batch order, early stopping and learning rate.
+All of them see the same rows in the same order and stop early by the same rule. Widths, dropout and learning rate are
+the same too, or tuned with the same budget for each *family*: single-task, all-in-one (and everything that starts from
+it), wide all-in-one.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ from taskgroup.grouping import Grouping
 from taskgroup.tasks import TaskSet
 from taskgroup.training._data import output_columns
 from taskgroup.training._network import PROFILE, Network
-from taskgroup.training._settings import FitSettings
+from taskgroup.training._settings import Recipe
 from taskgroup.training._unit import Unit
 
 __all__ = ["METHODS", "Answer", "Design", "Packed", "Share", "combine"]
@@ -43,6 +45,10 @@ METHODS = (
     "linear", "stl", "mtl", "mtl-wide", "mtl-ensemble", "mtl-wide-ensemble", "random-groups", "label-groups", "grouped",
 )  # fmt: skip
 """The methods of a scorecard, but other architectures."""
+
+Family = Literal["stl", "mtl", "mtl-wide"]
+FAMILIES: tuple[Family, ...] = ("stl", "mtl", "mtl-wide")
+"""Networks that have a recipe of their own."""
 
 _STL_CHUNK = 50  # single-task networks per unit of work
 
@@ -67,18 +73,14 @@ class Design:
     ----------
     tasks : TaskSet
         The T tasks.
-    hidden : tuple of int
-        Widths of every network's hidden layers.
-    dropout : float
-        After every hidden layer.
+    recipes : dict
+        {family: :class:`Recipe`}, see :data:`FAMILIES`.
     members : int
         All-in-one networks of different seeds that are specialised to the groups.
     start : {"members", "profile", "scratch"}
         Where group networks start: from those all-in-one networks, from the profile model, or from fresh weights.
     soft : {"best", "mean"}
         Who answers for a task of several groups: its best group, or all by membership (STG-MTL's rule).
-    settings : FitSettings
-        Of every network.
     encoder : str
         Name of the encoder; "custom" for a callable.
     random_state : int
@@ -86,12 +88,10 @@ class Design:
     """
 
     tasks: TaskSet
-    hidden: tuple[int, ...]
-    dropout: float
+    recipes: Mapping[Family, Recipe]
     members: int
     start: Literal["members", "profile", "scratch"]
     soft: Literal["best", "mean"]
-    settings: FitSettings
     encoder: str = "auto"
     random_state: int = 0
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -102,29 +102,28 @@ class Design:
             "linear/0/all", self.tasks.names, (), seed=0, stream=0,
             encoder="custom" if self.encoder == "custom" else "mlp",
         )  # fmt: skip
-        return Unit("linear/0/all", (network,), self.settings, "linear"), _average([network])
+        return Unit("linear/0/all", (network,), self.recipes["mtl"].settings, "linear"), _average([network])
 
     def single(self, seed: int) -> tuple[list[Unit], Answer]:
         """Return a network per task."""
         width = len(str(len(self.tasks) - 1))
         networks = [
-            self._network(f"stl/{seed}/t{t:0{width}d}", (name,), seed) for t, name in enumerate(self.tasks.names)
+            self._network(f"stl/{seed}/t{t:0{width}d}", (name,), seed, family="stl")
+            for t, name in enumerate(self.tasks.names)
         ]
         n_units = -(-len(networks) // _STL_CHUNK)
         parts = np.array_split(np.arange(len(networks)), n_units)
-        units = [
-            Unit(f"stl/{seed}/part{p}", tuple(networks[i] for i in part), self.settings) for p, part in enumerate(parts)
-        ]
+        units = [self._unit(f"stl/{seed}/part{p}", [networks[i] for i in part], "stl") for p, part in enumerate(parts)]
         return units, tuple(Share(n.path, dict.fromkeys(n.tasks, 1.0)) for n in networks)
 
-    def all_in_one(self, seed: int, numbers: Iterable[int], *, wide: tuple[int, ...] | None = None) -> list[Unit]:
+    def all_in_one(self, seed: int, numbers: Iterable[int], *, wide: bool = False) -> list[Unit]:
         """Return all-in-one networks, one unit each; number 0 is the single one, the others complete the ensemble."""
-        units = []
-        for number in numbers:
-            path = self.member_path(seed, number, wide=wide is not None)
-            network = self._network(path, self.tasks.names, seed, member=number, hidden=wide or self.hidden)
-            units.append(Unit(path, (network,), self.settings))
-        return units
+        family: Family = "mtl-wide" if wide else "mtl"
+        paths = {number: self.member_path(seed, number, wide=wide) for number in numbers}
+        return [
+            self._unit(path, [self._network(path, self.tasks.names, seed, member=number, family=family)], family)
+            for number, path in paths.items()
+        ]
 
     @staticmethod
     def member_path(seed: int, number: int, *, wide: bool = False) -> str:
@@ -156,7 +155,7 @@ class Design:
                     networks.append(network)
                     shares.append(Share(network.path, self._answers(grouping, g)))
             answers.append(_normalised(shares))
-        return Unit(f"{method}/{seed}/all", tuple(networks), self.settings), answers
+        return self._unit(f"{method}/{seed}/all", networks), answers
 
     def grouped_arch(self, arch: str, seed: int, grouping: Grouping) -> tuple[list[Unit], Answer]:
         """Return a network of another architecture for every group, from scratch."""
@@ -164,7 +163,7 @@ class Design:
         for g, names in enumerate(grouping.groups):
             if names:
                 network = self._network(f"grouped:{arch}/{seed}/g{g}", names, seed, arch=arch)
-                units.append(Unit(network.path, (network,), self.settings))
+                units.append(self._unit(network.path, [network]))
                 shares.append(Share(network.path, dict.fromkeys(names, 1.0)))
         return units, tuple(shares)
 
@@ -174,16 +173,22 @@ class Design:
         network = self._network(
             f"units:{arch}/{seed}/all", self.tasks.names, seed, arch=arch, labels=labels, units="group"
         )
-        return [Unit(network.path, (network,), self.settings)], _average([network])
+        return [self._unit(network.path, [network])], _average([network])
 
     def random_groupings(self, grouping: Grouping, seed: int, draws: int) -> list[Grouping]:
         """Return groupings of the same sizes and memberships with the tasks dealt anew."""
         generator = np.random.default_rng(self._derive("random-groups", seed))
         return [Grouping(self.tasks, grouping.membership[generator.permutation(len(self.tasks))]) for _ in range(draws)]
 
-    def _network(self, path: str, tasks: tuple[str, ...], seed: int, *, member: int = 0, **changes: Any) -> Network:
+    def _unit(self, name: str, networks: Sequence[Network], family: Family = "mtl") -> Unit:
+        return Unit(name, tuple(networks), self.recipes[family].settings)
+
+    def _network(
+        self, path: str, tasks: tuple[str, ...], seed: int, *, member: int = 0, family: Family = "mtl", **changes: Any
+    ) -> Network:
+        recipe = self.recipes[family]
         fields: dict[str, Any] = {
-            "hidden": self.hidden, "dropout": self.dropout, "encoder": self.encoder,
+            "hidden": recipe.hidden, "dropout": recipe.dropout, "encoder": self.encoder,
             "seed": self._derive(path), "stream": self._derive("stream", seed, member),
             "options": self.options.get(changes.get("arch", "shared-bottom"), {}),
         }  # fmt: skip

@@ -23,11 +23,12 @@ from taskgroup.scoring import PlanChoice, Scorecard, judge
 from taskgroup.training._bench import Bench
 from taskgroup.training._data import TrainingData
 from taskgroup.training._executors import Executor, workers
-from taskgroup.training._methods import METHODS, Design, Packed
+from taskgroup.training._methods import FAMILIES, METHODS, Design, Packed
 from taskgroup.training._network import MakeEncoder
 from taskgroup.training._profile import Profile, Progress
-from taskgroup.training._settings import DEFAULT_DROPOUT, DEFAULT_HIDDEN, FitSettings
+from taskgroup.training._settings import FitSettings, Recipe
 from taskgroup.training._store import Store
+from taskgroup.training._tuning import CANDIDATES
 
 __all__ = ["RetrainResult", "retrain"]
 
@@ -83,6 +84,7 @@ def retrain(
     start: Literal["members", "profile", "scratch"] = "members",
     soft: Literal["best", "mean"] = "best",
     draws: int = 3,
+    tune: int = 1,
     jobs: int = 1,
     executor: Executor | None = None,
     out: str | os.PathLike[str] | None = None,
@@ -101,7 +103,7 @@ def retrain(
     grouping : Grouping
         Of the table's tasks, hard or soft.
     profile : Profile, optional
-        Gives the widths and the dropout; with ``start="profile"`` also the weights that groups start from.
+        For ``start="profile"``, and for the ledger.
     arch : str or sequence of str
         Architectures. Each one but "shared-bottom" adds methods of its own, see `units`.
     units : {"task", "group", "both"}
@@ -114,7 +116,7 @@ def retrain(
     random_state : int
         The same number gives the same result, whoever runs the work.
     hidden, dropout
-        Of every network; the profile's when left out.
+        Of every network; the profile's when groups start from it.
     settings : FitSettings, optional
         Epochs, patience, batch size, learning rate of every network.
     members : int
@@ -126,6 +128,9 @@ def retrain(
         Who answers for a task of several groups: its best group, or all by membership (STG-MTL's rule).
     draws : int
         Random groupings of the same sizes.
+    tune : int
+        Candidates of learning rate, dropout and width that are tried, on validation data, for each family of networks:
+        single-task, all-in-one with all that starts from it, wide. 1 takes everything as given.
     jobs : int
         Local processes, one thread each.
     executor : Executor, optional
@@ -147,20 +152,20 @@ def retrain(
         When the grouping is not one of the table's tasks, or an argument breaks its rule.
     """
     make_encoder = None if isinstance(encoder, str) else encoder
+    recipe = _recipe(profile if start == "profile" else None, hidden, dropout, settings)
     design = Design(
         table.tasks,
-        hidden=tuple(hidden if hidden is not None else profile.network.hidden if profile else DEFAULT_HIDDEN),
-        dropout=dropout if dropout is not None else profile.network.dropout if profile else DEFAULT_DROPOUT,
+        recipes=dict.fromkeys(FAMILIES, recipe),
         members=check_int("members", members, low=1),
         start=check_choice("start", start, ("members", "profile", "scratch")),
         soft=check_choice("soft", soft, ("best", "mean")),
-        settings=settings or FitSettings(),
         encoder=encoder if isinstance(encoder, str) else "custom",
         random_state=check_int("random_state", random_state, low=0),
     )
     check_int("seeds", seeds, low=1)
     check_int("draws", draws, low=1)
     check_int("jobs", jobs, low=1)
+    check_int("tune", tune, low=1, high=1 if start == "profile" else len(CANDIDATES))
     _check_inputs(table, grouping, profile, start)
     archs = [arch] if isinstance(arch, str) else list(arch)
     wanted = _wanted(methods, archs, check_choice("units", units, tuple(_ADDS)), grouping)
@@ -168,7 +173,7 @@ def retrain(
     store = Store(None if out is None else Path(out) / "models", resume=resume)
     with workers(data, make_encoder, jobs, executor) as run_all:
         bench = Bench(table, data, design, store, run_all, make_encoder, progress)
-        bench.run(wanted, grouping, range(seeds), draws, profile)
+        bench.run(wanted, grouping, range(seeds), draws=draws, n_candidates=tune, profile=profile)
     predictions = {split: bench.predictions(split) for split in ("valid", "test")}
     ledger = bench.ledger(profile)
     card, plan = judge(
@@ -180,6 +185,17 @@ def retrain(
     if out is not None:
         result.save(out)
     return result
+
+
+def _recipe(
+    profile: Profile | None, hidden: Sequence[int] | None, dropout: float | None, settings: FitSettings | None
+) -> Recipe:
+    given = Recipe() if profile is None else Recipe(profile.network.hidden, profile.network.dropout)
+    return Recipe(
+        given.hidden if hidden is None else tuple(hidden),
+        given.dropout if dropout is None else dropout,
+        given.settings if settings is None else settings,
+    )
 
 
 def _wanted(methods: Sequence[str] | None, archs: Sequence[str], units: str, grouping: Grouping) -> list[str]:
