@@ -103,28 +103,23 @@ def _channels(
         yield np.array(maps.variability[rows], np.float32) * weight
         return
     shape = (len(rows), maps.n_tasks)
-    mean, squares, count = np.zeros(shape, np.float32), np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+    mean, squares = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+    count = np.zeros(shape if missing else (1, 1), np.float32)
+    one = np.float32(1)
     for epoch in range(snapshots[-1] + 1):
         p = decode_probability(maps.history[epoch, rows], np.float32)
-        if missing:
-            seen = ~np.isnan(p)
-            count += seen
-            delta = np.where(seen, p - mean, np.float32(0))
-            mean += delta / np.maximum(count, 1)
-            squares += delta * np.where(seen, p - mean, np.float32(0))
-        else:
-            delta = p - mean
-            mean += delta * np.float32(1 / (epoch + 1))
-            p -= mean
-            p *= delta
-            squares += p
+        seen = ~np.isnan(p) if missing else one
+        count += seen
+        delta = _zeros_for_nan(p - mean, missing)
+        mean += delta * (one / np.maximum(count, one))
+        squares += delta * _zeros_for_nan(p - mean, missing)
         if epoch in snapshots:
-            n = count if missing else np.float32(epoch + 1)
-            spread = squares / np.maximum(n - np.float32(maps.ddof), np.float32(1))
-            np.sqrt(spread, out=spread)
-            spread *= weight
-            centre = mean.copy()
+            centre, spread = mean.copy(), np.sqrt(squares / np.maximum(count - np.float32(maps.ddof), one))
             if missing:
-                spread[count == 0] = centre[count == 0] = np.nan
+                centre[count == 0] = spread[count == 0] = np.nan
             yield centre
-            yield spread
+            yield spread * weight
+
+
+def _zeros_for_nan(values: NDArray[np.float32], missing: bool) -> NDArray[np.float32]:
+    return np.nan_to_num(values, copy=False) if missing else values
