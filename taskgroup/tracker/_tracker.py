@@ -251,6 +251,11 @@ class DataMapTracker:
         """Announce the ids and labels of the batch that an attached model sees next; one forward pass uses them up."""
         self._announced = (sample_ids, targets, mask)
 
+    @property
+    def waits(self) -> bool:
+        """Whether a batch was announced that no forward pass has used up."""
+        return self._announced is not None
+
     def state_dict(self) -> dict[str, Any]:
         """Return everything recorded so far, mid-epoch included, as tensors and plain values that torch.save takes."""
         return state_of(self)
