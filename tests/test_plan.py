@@ -331,3 +331,18 @@ def test_one_seed_is_enough_for_a_plan():
     card, plan = _judge(0, {"grouped": 0.3}, n_seeds=1)
     assert plan.decision == "split"
     assert card.replication("grouped") == {"correlation": None, "cosine": None, "n_tasks": N_TASKS}
+
+
+@pytest.mark.parametrize(("n_tasks", "n"), [(1, 50), (1, 3), (2, 2), (3, 1)])
+def test_few_tasks_and_few_samples_are_judged_without_a_warning(n_tasks, n, tmp_path):
+    rng = np.random.default_rng(0)
+    labels = {split: (rng.random((n, n_tasks)) < 0.5).astype(float) for split in ("valid", "test")}
+    predictions = {
+        split: {m: {s: rng.normal(size=(n, n_tasks)) for s in range(2)} for m in ("stl", "mtl", "grouped")}
+        for split in labels
+    }
+    card, plan = judge(labels, predictions)
+    assert plan.decision == "not-enough-evidence"
+    card.to_csv(tmp_path / "scores.csv")
+    card.to_json(tmp_path / "scores.json")
+    plan.save(tmp_path / "plan.json")

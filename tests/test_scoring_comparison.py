@@ -202,6 +202,11 @@ def test_a_rare_task_borrows_its_variance_from_the_others():
     assert variance[2] > 3 * variance[0] > 0
 
 
+def test_without_sample_noise_the_tasks_share_that_of_the_seeds():
+    variance = noise_variance(_measured([[0.1, 0.5], [0.3, 0.5]]))
+    np.testing.assert_allclose(variance, [0.02 / 2 / 2] * 2)
+
+
 def test_differences_no_wider_than_their_noise_are_all_believed_to_be_their_mean():
     rng = np.random.default_rng(0)
     influence = np.full((50, 100), 0.01, np.float32)  # standard error 0.1

@@ -35,7 +35,8 @@ def noise_variance(difference: Measured) -> Floats:
     typical = (own * size).sum() / len(size) / size
     samples = (size * own + _PRIOR_SIZE * typical) / (size + _PRIOR_SIZE)
     seeds = max(0.0, float(seed_variance(difference.values[:, defined], influence).sum()))
-    variance[defined] = samples * (1.0 + (seeds / samples.sum() if seeds > 0 else 0.0))
+    share = samples / samples.sum() if samples.any() else 1.0 / len(size)
+    variance[defined] = samples + seeds * share
     return variance
 
 
