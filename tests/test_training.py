@@ -56,7 +56,7 @@ UNEQUAL = (["a"], ["b", "c"], ["a", "b", "c", "d", "e"], ["e"])
 def test_loop_and_stack_give_the_same_losses_and_predictions(data, dropout, patience):
     settings = FitSettings(epochs=6, patience=patience, batch_size=32, learning_rate=0.05)
     loop, stack = (
-        fit_many(_models(UNEQUAL, dropout), data, seeds=[3] * 4, settings=settings, engine=engine)
+        fit_many(_models(UNEQUAL, dropout), data, seeds=[3, 3, 4, 3], settings=settings, engine=engine)
         for engine in ("loop", "stack")
     )
     for one, other in zip(loop, stack, strict=True):

@@ -6,7 +6,7 @@ share the table, so one call fits them all, with one of two engines that give th
 loop
     Each model in turn makes its gradients, then ONE fused Adam steps all parameters. Any architecture.
 stack
-    Shared-bottom networks of equal hidden widths and equal seeds become one network of batched matrices
+    Shared-bottom networks of equal hidden widths become one network of batched matrices
     (:mod:`taskgroup.training._stack`).
 
 Every model keeps its own batch order, dropout, early stopping and best weights, drawn from its own seed: which other

@@ -117,13 +117,13 @@ class Design:
         return units, tuple(Share(n.path, dict.fromkeys(n.tasks, 1.0)) for n in networks)
 
     def all_in_one(self, seed: int, numbers: Iterable[int], *, wide: bool = False) -> list[Unit]:
-        """Return all-in-one networks, one unit each; number 0 is the single one, the others complete the ensemble."""
+        """Return all-in-one networks as one unit; number 0 is the single one, the others complete the ensemble."""
         family: Family = "mtl-wide" if wide else "mtl"
         paths = {number: self.member_path(seed, number, wide=wide) for number in numbers}
-        return [
-            self._unit(path, [self._network(path, self.tasks.names, seed, member=number, family=family)], family)
-            for number, path in paths.items()
+        networks = [
+            self._network(path, self.tasks.names, seed, member=number, family=family) for number, path in paths.items()
         ]
+        return [self._unit(networks[0].path, networks, family)] if networks else []
 
     @staticmethod
     def member_path(seed: int, number: int, *, wide: bool = False) -> str:
