@@ -89,9 +89,8 @@ class GateTable(nn.Module):
         if self.gate == "dselect":
             selectors = self._selectors()
             outside = 1.0 / selectors.sum(2).clamp(min=1e-6) - 1.0
-            return (outside.sum(1) - torch.xlogy(selectors, selectors).sum((1, 2))).mean()
-        weights = self.probabilities()
-        return -torch.xlogy(weights, weights).sum(1).mean()
+            return (outside.sum(1) + _surprise(selectors).sum((1, 2))).mean()
+        return _surprise(self.probabilities()).sum(1).mean()
 
     def _draw(self, temperature: float) -> Tensor:
         """Return a straight-through sample: binary forward, with the gradient of the relaxed one."""
@@ -106,6 +105,11 @@ class GateTable(nn.Module):
         numbers = torch.arange(self.n_components, device=on.device).unsqueeze(1)
         code = (numbers >> torch.arange(on.shape[-1], device=on.device)) & 1  # (K, bits)
         return torch.where(code == 1, on, 1.0 - on).prod(-1)
+
+
+def _surprise(p: Tensor) -> Tensor:
+    """Return -p log p, with a finite gradient at 0."""
+    return -p * p.clamp(min=1e-12).log()
 
 
 def _smooth_step(t: Tensor) -> Tensor:

@@ -178,8 +178,12 @@ class SparseAllocation(MultiTaskModel):
         total = self.heads.bias.new_zeros(())
         for table in self._tables():
             p = table.probabilities()
-            total = total + budget * (p.mean() - self.budget).clamp(min=0.0)
-            total = total + entropy * table.entropy() + empty * (1.0 - p).prod(1).mean()
+            if budget:
+                total = total + budget * (p.mean() - self.budget).clamp(min=0.0)
+            if entropy:
+                total = total + entropy * table.entropy()
+            if empty:
+                total = total + empty * (1.0 - p).prod(1).mean()
         return total
 
     @torch.no_grad()
