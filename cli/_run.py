@@ -144,7 +144,7 @@ class Run:
     def table(self) -> TaskTable:
         """Return the table that the run was made from; refuse when its content changed."""
         inputs = self.document["inputs"]
-        if not inputs:
+        if "settings" not in inputs:
             raise ArtifactError(
                 f"{self.path}: the run does not say what data it was made from; `taskgroup profile` does."
             )

@@ -20,7 +20,7 @@ def import_command(**given: Any) -> None:
     """Turn FOLDERS of dynamics_epoch_*.jsonl files, one per task, into the Data Maps of a run directory."""
     from pathlib import Path
 
-    from taskgroup.exchange import import_cartography
+    from taskgroup.exchange import read_cartography
 
     from taskgroup._artifact import content_hash
 
@@ -29,7 +29,7 @@ def import_command(**given: Any) -> None:
 
     output = Output.of(given)
     folders = given["folders"]
-    maps = import_cartography({Path(folder).name: folder for folder in folders})
+    maps = read_cartography({Path(folder).name: folder for folder in folders})
     inputs = {"path": [str(Path(folder).resolve()) for folder in folders], "sha256": content_hash(maps.confidence)}
     run = Run.create(given["run_directory"], seed=0, data=inputs, force=given["force"])
     with run.step("profile", {}):

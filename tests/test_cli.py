@@ -225,6 +225,29 @@ def test_every_command_has_help(command):
     assert result.stdout.startswith(f"Usage: taskgroup {command}")
 
 
+def test_imported_training_dynamics_can_be_clustered_but_not_retrained(tmp_path):
+    rng = np.random.default_rng(0)
+    for task, concept in (("a", 0), ("b", 0), ("c", 1)):
+        (tmp_path / task).mkdir()
+        signal = np.random.default_rng(concept).normal(size=60)
+        for epoch in range(3):
+            rows = [
+                {"guid": i, f"logits_epoch_{epoch}": [0.0, signal[i] + 0.1 * rng.normal()], "gold": 1}
+                for i in range(60)
+            ]
+            text = "\n".join(json.dumps(row) for row in rows)
+            (tmp_path / task / f"dynamics_epoch_{epoch}.jsonl").write_text(text)
+    out = tmp_path / "run"
+    result = taskgroup("import", *(tmp_path / task for task in "abc"), "--out", out)
+    assert result.returncode == 0, result.stderr
+    result = taskgroup("cluster", out, "--k", 2, "--json")
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["groups"] == [["a", "b"], ["c"]]
+    result = taskgroup("retrain", out)
+    assert result.returncode == 1
+    assert "does not say what data it was made from" in result.stderr
+
+
 def test_sigterm_ends_with_143_and_resume_finishes(data, tmp_path):
     out = tmp_path / "run"
     command = [sys.executable, "-W", "ignore", "-c", "from taskgroup_cli.main import main; main()"]
