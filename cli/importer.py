@@ -20,9 +20,8 @@ def import_command(**given: Any) -> None:
     """Turn FOLDERS of dynamics_epoch_*.jsonl files, one per task, into the Data Maps of a run directory."""
     from pathlib import Path
 
-    from taskgroup.exchange import read_cartography
-
     from taskgroup._artifact import content_hash
+    from taskgroup.exchange import read_cartography
 
     from ._output import Output
     from ._run import Run
