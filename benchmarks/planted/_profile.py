@@ -19,7 +19,8 @@ class Recording:
     maps: DataMaps
     gradient_cosine: np.ndarray  # (T, T), mean over epochs
     lookahead: np.ndarray  # (T, T), mean over epochs: share of j's loss that a step on i takes off
-    heads: np.ndarray  # (T, hidden) final head weights, classes averaged in absolute value
+    heads: np.ndarray  # (T, hidden * outputs) final head weights
+    trunk: nn.Module
 
 
 class Net(nn.Module):
@@ -41,14 +42,18 @@ def record(
     lr: float = 2e-3,
     seed: int = 0,
     rivals: bool = False,
+    trunk: nn.Module | None = None,
 ) -> Recording:
+    """Train and record; with a ``trunk`` only new heads are trained on it, for tasks called new0000, new0001, ..."""
     torch.manual_seed(seed)
     n_samples, n_tasks = suite.Y.shape
-    tasks = task_set(suite.n_classes)
+    tasks = task_set(suite.n_classes, "t" if trunk is None else "new")
     X, Y = torch.from_numpy(suite.X), torch.from_numpy(suite.Y)
     loss_of = Losses(suite.n_classes)
     net = Net(X.shape[1], loss_of.n_outputs, hidden)
-    optimiser = torch.optim.Adam(net.parameters(), lr)
+    if trunk is not None:
+        net.trunk = trunk.requires_grad_(False)
+    optimiser = torch.optim.Adam([p for p in net.parameters() if p.requires_grad], lr)
     history = np.empty((epochs, n_samples, n_tasks), np.uint16)
     cosine, lookahead = np.zeros((2, n_tasks, n_tasks))
     for epoch in range(epochs):
@@ -63,13 +68,14 @@ def record(
             each = affinities(net, loss_of, X[rows], Y[rows])
             cosine, lookahead = cosine + each[0], lookahead + each[1]
     maps = DataMaps.from_history(tasks, history, targets=suite.Y)
-    return Recording(maps, cosine, lookahead, loss_of.head_vectors(net.head.weight.detach()))
+    return Recording(maps, cosine, lookahead, loss_of.head_vectors(net.head.weight.detach()), net.trunk)
 
 
-def task_set(n_classes: np.ndarray) -> TaskSet:
+def task_set(n_classes: np.ndarray, prefix: str = "t") -> TaskSet:
     binary = n_classes == 2
     return TaskSet(
-        Task(f"t{t:04d}") if binary[t] else Task(f"t{t:04d}", "multiclass", int(c)) for t, c in enumerate(n_classes)
+        Task(f"{prefix}{t:04d}") if binary[t] else Task(f"{prefix}{t:04d}", "multiclass", int(c))
+        for t, c in enumerate(n_classes)
     )
 
 

@@ -36,14 +36,12 @@ def choose_k(
         return len(tasks), []
     gap = _eigengap(restrict(features.relation, tasks))[:max_k]
     by_gap = np.argsort(-gap, kind="stable")[:_N_CANDIDATES]
-    candidates = [int(k) + 1 for k in by_gap if gap[k] > 0] or [1]
+    candidates = [1, *(int(k) + 1 for k in by_gap if k > 0 and gap[k] > 0)]
     scores = stability(features, tasks, method, candidates, n_splits=n_splits, random_state=random_state)
     rows = [
         {"k": k, "stability": score, "eigengap": float(gap[k - 1])} for k, score in zip(candidates, scores, strict=True)
     ]
     best = max(rows, key=lambda row: round(row["stability"], 3) if row["k"] > 1 else _SPLIT)
-    if best["stability"] < _SPLIT:
-        best = {"k": 1}
     return int(best["k"]), sorted(rows, key=lambda row: row["k"])
 
 

@@ -31,7 +31,7 @@ class Attachment:
     group : int or None
         The group of largest affinity; None when the task is tied to no group beyond chance.
     affinity : tuple of float, in [0, 1]
-        Mean strength of its relation to the members of every group.
+        Mean strength of its relation to the members of every group, without isolated ones.
     margin : float
         Largest affinity less the second largest.
     p_value : float
@@ -82,7 +82,11 @@ def attach(
     if not fresh:
         raise InvalidInputError("`new` must hold a task that is not in the grouping yet; got none.")
     relation = task_features(joined.select(known + fresh), kind).relation
-    weight = grouping.membership / np.maximum(grouping.membership.sum(0), 1e-12)
+    # A task that is related to no other says nothing about the group it was put in, unless it is alone there.
+    related = np.array([name not in grouping.isolated for name in grouping.tasks.names])
+    weight = np.where(related[:, None], grouping.membership, 0.0)
+    weight = np.where(weight.sum(0) > 0, weight, grouping.membership)
+    weight /= np.maximum(weight.sum(0), 1e-12)
     affinity = relation.strength[grouping.n_tasks :, : grouping.n_tasks] @ weight
     labels = np.concatenate([grouping.labels, np.full(len(fresh), -1)])
     found, code = np.unique(grouping.labels, return_inverse=True)  # groups that some task prefers
