@@ -136,8 +136,9 @@ class BitCounter:
     def add(self, bits: Bits) -> None:
         """Add one to every count whose bit is set; ``bits`` is packed as :func:`numpy.packbits` does."""
         carry = bits
-        for j, plane in enumerate(self.planes):
-            self.planes[j], carry = plane ^ carry, plane & carry
+        for plane in self.planes:
+            carry, added = plane & carry, carry
+            plane ^= added
         if carry.any():
             self.planes.append(carry)
 
