@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from taskgroup.datamaps import HALF, UNSEEN, DataMaps
 from taskgroup.exceptions import InvalidInputError
-from taskgroup.tracker._encode import Layout, margin_of
 from taskgroup.tracker._epoch import Sightings
+from taskgroup.tracker._layout import Layout, margin_of
 
 __all__ = ["BitCounter", "Stream"]
 
