@@ -223,20 +223,23 @@ def lightning_run(lightning, tmp_path, tracker, max_epochs, module="net", resume
     lightning.seed_everything(0, verbose=False)
     data = IndexedDataset(TensorDataset(x, y))
     loader = DataLoader(data, batch_size=8, shuffle=True, generator=torch.Generator().manual_seed(1))
-    callbacks = [DataMapCallback(tracker, module=module, save_to=save_to)]
-    if resume is None:
-        callbacks.append(lightning.callbacks.ModelCheckpoint(tmp_path, save_top_k=-1, filename="{epoch}"))
+    checkpoint = lightning.callbacks.ModelCheckpoint(tmp_path, save_top_k=-1, filename="{epoch}")
     trainer = lightning.Trainer(
         max_epochs=max_epochs, accelerator="cpu", devices=1, logger=False, enable_progress_bar=False,
-        enable_model_summary=False, enable_checkpointing=resume is None, callbacks=callbacks,
+        enable_model_summary=False, callbacks=[DataMapCallback(tracker, module=module, save_to=save_to), checkpoint],
     )  # fmt: skip
     trainer.fit(Module(), loader, DataLoader(data, batch_size=8), ckpt_path=resume)
     return own, sum(passes)
 
 
 def ignoring_lightning(test):
-    """Let pass two warnings of Lightning's own: a deprecated pytree check, and advice on machines with more cores."""
-    for message in ("isinstance.treespec, LeafSpec.*:FutureWarning", "does not have many workers:UserWarning"):
+    """Let pass what Lightning warns of itself: its deprecated pytree check, few workers, a folder used again."""
+    messages = (
+        "isinstance.treespec, LeafSpec.*:FutureWarning",
+        "does not have many workers:UserWarning",
+        "Checkpoint directory .* exists and is not empty:UserWarning",
+    )
+    for message in messages:
         test = pytest.mark.filterwarnings(f"ignore:.*{message}")(test)
     return test
 

@@ -1,6 +1,7 @@
 """What the tracker records: one value per (sample, task, epoch), for every kind of task and every form of input."""
 
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -373,6 +374,17 @@ def test_a_batch_of_one_works_for_every_kind():
     tracker.update([0], torch.zeros(1, 5), [[1, 2, 0.5]])
     tracker.end_epoch()
     np.testing.assert_allclose(tracker.data_maps().confidence, [[0.5, 1 / 3, math.exp(-0.5 / 1.4826**2)]], atol=STEP)
+
+
+def test_an_update_does_not_touch_all_samples():
+    tracker = DataMapTracker(["a"], 1_000_000)
+    tracker.update([5, 5], torch.zeros(2, 1), torch.ones(2, 1))
+    for rows in ([6, 7], [5, 999_999], [8, 8]):
+        tracemalloc.start()
+        tracker.update(rows, torch.zeros(2, 1), torch.ones(2, 1))
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak < 100_000, "an array as long as the data set would take a megabyte or more"
 
 
 def test_constant_easy_samples_have_no_false_variability():

@@ -84,7 +84,7 @@ def test_state_dict_restores_exactly_in_mid_epoch(mode, cut, tmp_path):
     record(first, stop=min(cut + 6, 20), skip=cut)  # what a crash would throw away
     file.seek(0)
     if mode == "folder":
-        first._record.release()
+        first.close()
     second = make()
     second.load_state_dict(torch.load(file, weights_only=True))
     same(whole, record(second, skip=cut).data_maps())
@@ -96,7 +96,7 @@ def test_a_folder_goes_on_after_the_last_finished_epoch(tmp_path):
         tracker = DataMapTracker(TASKS, 23, folder=tmp_path / "r")
         assert tracker.n_epochs == start // 5
         record(tracker, stop=stop, skip=start)
-        tracker._record.release()
+        tracker.close()
     same(whole, DataMapTracker(TASKS, 23, folder=tmp_path / "r").data_maps())
 
 
@@ -104,7 +104,7 @@ def test_a_folder_is_refused_when_it_holds_something_else(tmp_path):
     first = record(DataMapTracker(TASKS, 23, folder=tmp_path / "r"))
     with pytest.raises(ArtifactError, match="is being recorded into by another tracker"):
         DataMapTracker(TASKS, 23, folder=tmp_path / "r")
-    first._record.release()
+    first.close()
     with pytest.raises(ArtifactError, match="recorded with another `n_samples`"):
         DataMapTracker(TASKS, 24, folder=tmp_path / "r")
     with pytest.raises(ArtifactError, match="recorded with another `tasks`"):

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,49 +21,15 @@ from numpy.typing import NDArray
 from taskgroup._validation import check_known
 from taskgroup.datamaps import UNSEEN, encode_probability
 from taskgroup.exceptions import InvalidInputError
-from taskgroup.tasks import Kind, TaskSet
+from taskgroup.tasks import Kind
+from taskgroup.tracker._layout import Layout, share_of_margin
 
-__all__ = ["Encoded", "Encoder", "Layout"]
+__all__ = ["Encoded", "Encoder"]
 
 Floats = NDArray[np.float32]
 
 _TOP = np.float32(UNSEEN - 1)
 _HALF = np.float32(0.5)
-_MARGIN_LIMIT = 32.0
-
-
-@dataclass(frozen=True)
-class Layout:
-    """What the columns of the record hold.
-
-    Column t < n_tasks: the probability given to the true label of task t. Then, for each multiclass task, whether
-    its prediction was right (code 65534 or 0); a binary prediction is right where p > 0.5. Then, on demand, T margins
-    in logits, clipped to [-32, 32].
-    """
-
-    tasks: TaskSet
-    margin: bool = False
-    custom: bool = False
-    many: tuple[int, ...] = field(init=False)
-
-    def __post_init__(self) -> None:
-        many = () if self.custom else tuple(i for i, task in enumerate(self.tasks) if task.kind == "multiclass")
-        object.__setattr__(self, "many", many)
-
-    @property
-    def right(self) -> slice:
-        """Columns that say whether the prediction of each multiclass task was right."""
-        return slice(len(self.tasks), len(self.tasks) + len(self.many))
-
-    @property
-    def margins(self) -> slice:
-        """Columns of the margins; empty when they are not recorded."""
-        return slice(self.right.stop, self.right.stop + len(self.tasks) * self.margin)
-
-    @property
-    def width(self) -> int:
-        """Number of columns."""
-        return int(self.margins.stop)
 
 
 @dataclass
@@ -96,7 +62,10 @@ class Encoder:
         self._n_outputs = sum(task.n_outputs for task in tasks)
         self._starts = np.cumsum([0, *(task.n_outputs for task in tasks)])[:-1]
         self._room = _Room()
-        self._only_binary = all(task.kind == "binary" for task in tasks) and not self.layout.margin
+        self._of_kind = {
+            kind: [t for t, task in enumerate(tasks) if task.kind == kind] for kind in ("binary", "regression")
+        }
+        self._only_binary = len(self._of_kind["binary"]) == self.layout.width
 
     def __call__(self, outputs: Any, targets: Any, mask: Any, n: int, where: str) -> Encoded:
         """Return the codes of a batch of ``n`` samples; errors start with ``where``, the name of the batch."""
@@ -212,27 +181,26 @@ class Encoder:
 
     def _mixed(self, logits: Floats, labels: Floats, where: str) -> tuple[NDArray[np.uint16], Floats | None]:
         """Return codes (B, width) of tasks of any kind, and the residuals when a scale is still unknown."""
-        layout = self.layout
+        layout, names = self.layout, self.layout.tasks.names
         codes = np.full((len(labels), layout.width), UNSEEN, np.uint16)
         margins = np.full(labels.shape, np.nan)
-        residuals = np.full(labels.shape, np.nan, np.float32)
-        for t, (task, start) in enumerate(zip(layout.tasks, self._starts, strict=True)):
-            z, y = logits[:, start : start + task.n_outputs], labels[:, t]
-            if task.kind == "binary":
-                codes[:, t] = _binary(z, y[:, None], (task.name,), where)[:, 0]
-                margins[:, t] = (2 * y - 1) * z[:, 0]
-            elif task.kind == "multiclass":
-                p, right, margins[:, t] = _multiclass(z, y, task.name, where)
-                codes[:, t] = encode_probability(p)
-                codes[:, layout.right.start + layout.many.index(t)] = encode_probability(right)
-            else:
-                residuals[:, t] = _residuals(z[:, 0], y, task.name, where)
+        binary, regression = self._of_kind["binary"], self._of_kind["regression"]
+        if binary:
+            z, y = logits[:, self._starts[binary]], labels[:, binary]
+            codes[:, binary] = _binary(z, y, [names[t] for t in binary], where, self._room)
+            margins[:, binary] = (2 * y - 1) * z
+        for t in layout.many:
+            z = logits[:, self._starts[t] : self._starts[t] + layout.tasks[t].n_outputs]
+            p, right, margins[:, t] = _multiclass(z, labels[:, t], names[t], where)
+            codes[:, t] = encode_probability(p)
+            codes[:, layout.right.start + layout.many.index(t)] = encode_probability(right)
         if layout.margin:
-            share = np.clip(margins / (2 * _MARGIN_LIMIT) + 0.5, 0.0, 1.0)
-            codes[:, layout.margins] = encode_probability(share)
-        regression = [i for i, task in enumerate(layout.tasks) if task.kind == "regression"]
+            codes[:, layout.margins] = encode_probability(share_of_margin(margins))
         if not regression:
             return codes, None
+        residuals = np.full(labels.shape, np.nan, np.float32)
+        z, y = logits[:, self._starts[regression]], labels[:, regression]
+        residuals[:, regression] = _residuals(z, y, [names[t] for t in regression], where)
         if np.isnan(self.scales[regression]).any():
             return codes, residuals
         codes[:, regression] = self.from_residuals(residuals)[:, regression]
@@ -248,22 +216,15 @@ class Encoder:
         return encode_probability(p)
 
 
-def margin_of(code: NDArray[Any]) -> Floats:
-    """Return the mean margin in logits of a mean code."""
-    return ((code / float(_TOP) - 0.5) * (2 * _MARGIN_LIMIT)).astype(np.float32)
-
-
-def _binary(
-    logits: Floats, labels: Floats, names: Sequence[str], where: str, room: _Room | None = None
-) -> NDArray[np.uint16]:
+def _binary(logits: Floats, labels: Floats, names: Sequence[str], where: str, room: _Room) -> NDArray[np.uint16]:
     """Return the codes (B, T) of binary tasks: few passes in place, because this is what a training loop waits for.
 
     With s = 1 for a positive label and -1 for a negative one, p = sigmoid(s z) = 1/2 - tanh(-s z / 2) / 2.
     """
-    values, codes = (room or _Room()).take(labels.shape)
+    values, codes = room.take(labels.shape)
     np.subtract(_HALF, labels, out=values)  # -s / 2, NaN for a missing label
     missing = None
-    if _square(values) != values.size / 4:
+    if _square(values) != values.size / 4:  # some label is neither 0 nor 1: one cheap test for both reasons
         missing = np.isnan(labels)
         _check_labels(labels, "binary", 2, names, where)
     values *= logits
@@ -316,12 +277,12 @@ def _multiclass(
     return p, right, margin
 
 
-def _residuals(outputs: Floats, labels: Floats, name: str, where: str) -> Floats:
-    """Return predictions minus labels (B,), NaN where the label is missing."""
-    known = ~np.isnan(labels)
-    _check_labels(labels, "regression", 1, (name,), where)
-    _raise_at(known & ~np.isfinite(outputs), outputs, (name,), where, "predictions must be finite")
-    return np.where(known, outputs - labels, np.float32(np.nan))
+def _residuals(outputs: Floats, labels: Floats, names: Sequence[str], where: str) -> Floats:
+    """Return predictions minus labels (B, len(names)), NaN where the label is missing."""
+    known = np.logical_not(np.isnan(labels))
+    _check_labels(labels, "regression", 1, names, where)
+    _raise_at(known & ~np.isfinite(outputs), outputs, names, where, "predictions must be finite")
+    return np.where(known, np.where(known, outputs, 0) - labels, np.float32(np.nan))
 
 
 def _robust_scale(residuals: Floats) -> float:

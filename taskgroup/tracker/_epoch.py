@@ -133,7 +133,8 @@ class Epoch:
 
     def close(self) -> Sightings:
         """Write the means of repeat sightings into the codes and return the side table."""
-        repeats = self.repeats
+        table, n = self._table, self._n_table
+        repeats = Sightings(table.rows[:n].copy(), table.total[:n].copy(), table.count[:n].copy())
         self.codes[repeats.rows] = repeats.mean()
         return repeats
 

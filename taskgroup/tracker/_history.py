@@ -14,8 +14,8 @@ from torch import distributed
 from taskgroup._artifact import read_arrays, read_json, write_arrays, write_json
 from taskgroup.datamaps import UNSEEN, DataMaps
 from taskgroup.exceptions import ArtifactError
-from taskgroup.tracker._encode import Layout, margin_of
 from taskgroup.tracker._epoch import Sightings
+from taskgroup.tracker._layout import Layout, margin_of
 
 try:
     import fcntl
@@ -235,7 +235,7 @@ def _lock(folder: Path) -> int:
         except OSError:
             os.close(descriptor)
             raise ArtifactError(
-                f"{folder}: is being recorded into by another tracker; give each tracker its own folder."
+                f"{folder}: is being recorded into by another tracker; close() that one, or give each its own folder."
             ) from None
     return descriptor
 

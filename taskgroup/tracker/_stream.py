@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from taskgroup.datamaps import HALF, UNSEEN, DataMaps
 from taskgroup.exceptions import InvalidInputError
-from taskgroup.tracker._encode import Layout, margin_of
 from taskgroup.tracker._epoch import Sightings
+from taskgroup.tracker._layout import Layout, margin_of
 
 __all__ = ["BitCounter", "Stream"]
 
@@ -136,8 +136,9 @@ class BitCounter:
     def add(self, bits: Bits) -> None:
         """Add one to every count whose bit is set; ``bits`` is packed as :func:`numpy.packbits` does."""
         carry = bits
-        for j, plane in enumerate(self.planes):
-            self.planes[j], carry = plane ^ carry, plane & carry
+        for plane in self.planes:
+            carry, added = plane & carry, carry
+            plane ^= added
         if carry.any():
             self.planes.append(carry)
 

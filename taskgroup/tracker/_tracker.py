@@ -20,9 +20,10 @@ from taskgroup.datamaps import UNSEEN, DataMaps
 from taskgroup.exceptions import InvalidInputError
 from taskgroup.tasks import Task, TaskSet
 from taskgroup.tracker._attach import Attachment
-from taskgroup.tracker._encode import Encoder, Layout
+from taskgroup.tracker._encode import Encoder
 from taskgroup.tracker._epoch import Epoch, Sightings
 from taskgroup.tracker._history import History, MappedHistory
+from taskgroup.tracker._layout import Layout
 from taskgroup.tracker._merge import gather, merge
 from taskgroup.tracker._state import load_state, state_of
 from taskgroup.tracker._stream import Stream
@@ -287,6 +288,11 @@ class DataMapTracker:
         regression scales in the first epoch), or once at the end.
         """
         gather(self, group)
+
+    def close(self) -> None:
+        """Let another tracker record into the folder; a history in memory and a stream have nothing to close."""
+        if isinstance(self._record, MappedHistory):
+            self._record.release()
 
     def _open(self) -> Epoch:
         if self._epoch is None:
