@@ -180,7 +180,7 @@ def test_one_array_per_method_is_one_seed_of_the_named_split():
     assert (card.splits, card.baseline, card.tasks.names) == (("holdout",), "mine", ("task_0",))
     assert (card.value("task_0", "mine"), card.value("task_0", "yours")) == (1.0, 0.5)
     assert np.isnan(card.value("task_0", "mine", metric="f1"))
-    assert card.replication("yours") is None
+    assert card.replication("yours") == {"correlation": None, "cosine": None, "n_tasks": 1}
     assert card.counts["holdout"].tolist() == [[3], [1]]
 
 

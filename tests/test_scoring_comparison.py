@@ -155,26 +155,29 @@ def test_undefined_tasks_are_left_out_of_the_mean():
 def test_gains_of_the_tasks_replicate_and_noise_does_not():
     rng = np.random.default_rng(0)
     gains = rng.normal(size=200)
-    real = [_measured(gains + rng.normal(size=(3, 200))) for _ in range(2)]
-    noise = [_measured(rng.normal(size=(3, 200))) for _ in range(2)]
-    constant = [_measured(1 + 0.1 * rng.normal(size=(3, 200))) for _ in range(2)]
-    assert replication(*real)["correlation"] > 0.4
-    assert abs(replication(*noise)["correlation"]) < 0.2
-    assert replication(*constant)["cosine"] > 0.9
-    assert abs(replication(*constant)["correlation"]) < 0.2
+    noise = rng.normal(size=(3, 200))
+    assert replication(_measured(gains + noise))["correlation"] > 0.4
+    assert abs(replication(_measured(noise))["correlation"]) < 0.2
+    constant = replication(_measured(1 + 0.1 * noise))
+    assert constant["cosine"] > 0.9
+    assert abs(constant["correlation"]) < 0.2
 
 
 def test_luck_of_the_samples_shared_by_all_seeds_does_not_replicate():
-    """The seeds of one split agree perfectly; the splits do not."""
+    """All seeds see the same gains, which are nothing but the draw of the samples."""
     rng = np.random.default_rng(1)
-    valid, test = (_measured(np.tile(rng.normal(size=(1, 200)), (4, 1))) for _ in range(2))
-    assert abs(replication(valid, test)["correlation"]) < 0.25
+    draws = rng.normal(size=(200, 40))
+    influence = (draws - draws.mean(1, keepdims=True)) / 40
+    lucky = _measured(np.tile(draws.mean(1), (4, 1)), influence)
+    assert np.corrcoef(lucky.values)[0, 1] == pytest.approx(1)
+    assert abs(replication(lucky)["correlation"]) < 0.15
+    assert abs(replication(lucky)["cosine"]) < 0.15
 
 
-@pytest.mark.parametrize(("n_seeds", "n_tasks"), [(1, 10), (3, 2)])
-def test_replication_is_unknown_with_one_seed_or_two_tasks(n_seeds, n_tasks):
-    some = _measured(np.ones((n_seeds, n_tasks)))
-    assert replication(some, some) == {"correlation": None, "cosine": None, "n_tasks": n_tasks}
+@pytest.mark.parametrize(("n_seeds", "n_tasks", "n"), [(1, 10, 9), (3, 2, 9), (3, 10, 1)])
+def test_replication_is_unknown_with_one_seed_two_tasks_or_one_sample(n_seeds, n_tasks, n):
+    some = _measured(np.ones((n_seeds, n_tasks)), np.zeros((n_tasks, n), np.float32))
+    assert replication(some) == {"correlation": None, "cosine": None, "n_tasks": n_tasks}
 
 
 def test_noise_variance_is_that_of_repeated_experiments():

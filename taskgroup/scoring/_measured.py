@@ -12,6 +12,8 @@ __all__ = ["Measured", "replication", "seed_variance"]
 
 Floats = NDArray[np.float64]
 
+_HALVES = 20  # random ways of halving the samples
+
 
 @dataclass(frozen=True, eq=False)
 class Measured:
@@ -104,43 +106,51 @@ def seed_variance(values: Floats, influence: NDArray[np.floating]) -> Floats:
     return np.asarray((values.var(0, ddof=1) - apart) / n_seeds)
 
 
-def replication(valid: Measured, test: Measured) -> dict[str, float | int | None]:
+def replication(difference: Measured, random_state: int = 0) -> dict[str, float | int | None]:
     """Return how well the gains per task of one half of the seeds foretell those of the other half.
 
-    The halves are measured on different samples too, one on validation and one on test data: seeds alone would not do,
-    for models of any seed share the luck of the samples that judge them. The mean over S ways of halving S seeds is
-    taken.
+    The halves are measured on different halves of the samples too: seeds alone would not do, for models of any seed
+    share the luck of the samples that judge them. Nor would validation against test data, since models that stop early
+    on validation data look better there than they are, each task by its own amount. Averaged over S ways of halving S
+    seeds and some random ways of halving the samples; values on half of the samples are taken to first order.
 
     Parameters
     ----------
-    valid, test : Measured
-        Differences to a baseline on either split, with the same seeds.
+    difference : Measured
+        Gains over a baseline.
+    random_state : int
+        Seed of the halves.
 
     Returns
     -------
     dict
         "correlation" over tasks, in [-1, 1]; "cosine", the same without centring, so that a gain equal on all tasks
-        replicates too; "n_tasks". Both are None with fewer than two seeds or three tasks.
+        replicates too; "n_tasks". Both are None with fewer than two seeds, three tasks or two samples.
     """
-    shared = valid.defined & test.defined
-    n_seeds, n_tasks = len(valid.seeds), int(shared.sum())
-    if n_seeds < 2 or n_tasks < 3:
+    defined = difference.defined
+    n_seeds, n_tasks, n_samples = len(difference.seeds), int(defined.sum()), difference.influence.shape[2]
+    if n_seeds < 2 or n_tasks < 3 or n_samples < 2:
         return {"correlation": None, "cosine": None, "n_tasks": n_tasks}
-    on_valid, on_test = valid.values[:, shared], test.values[:, shared]
+    generator = np.random.default_rng(random_state)
+    first = np.argsort(generator.random((n_samples, _HALVES)), axis=0) < n_samples // 2  # (n, ways)
+    values = difference.values[:, defined, None]
+    here, there = (
+        values + difference.influence[:, defined] @ half * (n_samples / half.sum(0))
+        for half in (first.astype(np.float64), (~first).astype(np.float64))
+    )  # (S, T, ways)
     correlations, cosines = [], []
-    for first in range(n_seeds):
-        half = (np.arange(n_seeds) - first) % n_seeds < n_seeds // 2
-        for a, b in ((half, ~half), (~half, half)):
-            gains, again = on_valid[a].mean(0), on_test[b].mean(0)
-            correlations.append(_cosine(gains - gains.mean(), again - again.mean()))
-            cosines.append(_cosine(gains, again))
+    for s in range(n_seeds):
+        some = (np.arange(n_seeds) - s) % n_seeds < n_seeds // 2
+        gains, again = here[some].mean(0), there[~some].mean(0)  # (T, ways)
+        correlations.append(_cosine(gains - gains.mean(0), again - again.mean(0)))
+        cosines.append(_cosine(gains, again))
     return {"correlation": float(np.mean(correlations)), "cosine": float(np.mean(cosines)), "n_tasks": n_tasks}
 
 
-def _cosine(a: Floats, b: Floats) -> float:
-    """Return the cosine of two vectors, 0 when one of them is zero."""
-    norm = np.linalg.norm(a) * np.linalg.norm(b)
-    return float(a @ b / norm) if norm > 0 else 0.0
+def _cosine(a: Floats, b: Floats) -> Floats:
+    """Return the cosines of the columns of two matrices, 0 where a column is zero."""
+    norm = np.linalg.norm(a, axis=0) * np.linalg.norm(b, axis=0)
+    return np.asarray(np.divide((a * b).sum(0), norm, out=np.zeros(len(norm)), where=norm > 0))
 
 
 def _mean(values: NDArray[np.floating], axis: int) -> Floats:

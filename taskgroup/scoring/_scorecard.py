@@ -139,13 +139,10 @@ class Scorecard:
         methods = self.main[self.judged]
         return dict(zip(methods, self.resampler.intervals(list(methods.values())), strict=True))
 
-    def replication(self, method: str, baseline: str | None = None) -> dict[str, float | int | None] | None:
-        """Return whether gains per task seen on validation data with some seeds come back on test data with others."""
-        if len(self.splits) < 2:
-            return None
-        first, last = (self.main[split] for split in (self.splits[0], self.judged))
-        against = baseline or self.baseline
-        return replication(first[method].minus(first[against]), last[method].minus(last[against]))
+    def replication(self, method: str, baseline: str | None = None) -> dict[str, float | int | None]:
+        """Return whether gains per task of some seeds on some samples come back with other seeds on other samples."""
+        methods = self.main[self.judged]
+        return replication(methods[method].minus(methods[baseline or self.baseline]))
 
     def summary(self) -> list[dict[str, Any]]:
         """Return one row per method, best mean first.

@@ -155,7 +155,9 @@ def _fall_back(
     if below and all(_is_shown(card, row, alpha) for row in below):
         reasons += [f"On test data {_words(row)}." for row in below]
         return Verdict(name, f"{advice}: it beats all that is simpler, and {_words(nearest)}.", tuple(reasons))
-    return _undecided(f"{_words(nearest)}, which shows neither a gain nor that there is none", reasons)
+    return _undecided(
+        f"it is open whether {nearest.method} is better than {method}, {_gain(nearest.difference)}", reasons
+    )
 
 
 def _is_shown(card: Scorecard, row: Comparison, alpha: float) -> bool:
@@ -170,7 +172,7 @@ def _doubt(card: Scorecard, row: Comparison, alpha: float) -> str:
     """Return why a gain is not shown, or an empty string."""
     if not (row.difference.mean > 0 and row.difference.p < alpha):
         return ": not shown"
-    cosine = (card.replication(row.method, row.baseline) or {}).get("cosine")
+    cosine = card.replication(row.method, row.baseline)["cosine"]
     return "" if cosine is None or cosine > 0 else ": not shown, for the gains per task do not replicate"
 
 
