@@ -33,7 +33,7 @@ from taskgroup.training import FitSettings, profile, retrain
 SOURCES = ("yeast", "scene", "emotions", "birds", "tmc2007_500")
 ROWS = {"train": 600, "valid": 200, "test": 1000}
 POOLS = {"train": 0.5, "valid": 0.15, "test": 0.35}
-PROFILE = {"hidden": (32, 16), "dropout": 0.3, "settings": FitSettings(learning_rate=1e-3)}  # a narrow trunk must share
+PROFILE = {"hidden": (32, 16), "repeats": 5, "dropout": 0.3, "settings": FitSettings(learning_rate=1e-3)}
 CONTROLS = ("stl", "mtl", "mtl-wide", "mtl-ensemble", "mtl-wide-ensemble", "random-groups", "label-groups", "linear")
 MOST_GROUPS = 8
 FEWEST = {"train": 12, "valid": 4, "test": 10}  # positives and negatives of a task that is kept
