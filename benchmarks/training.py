@@ -1,6 +1,6 @@
 """Many models at once against a plain loop with an optimiser each: CPU time of a step on one thread, and the losses.
 
-    python benchmarks/training.py [--json FILE]
+    python -m benchmarks.training [--json FILE]
 
 Rows: 100 single-task networks 64-128-64-1 at batch 128 and 1,024; 8 group models of unequal numbers of tasks at batch
 128 and 512; 8 small convolutional networks. Runs are interleaved, medians are given, and losses must agree.

@@ -292,6 +292,17 @@ def test_profile_records_every_epoch_and_round_trips(table, tmp_path):
     np.testing.assert_array_equal(profile(table, epochs=3, hidden=(6,)).maps.history, found.maps.history)
 
 
+def test_a_repeated_profile_records_every_network(table):
+    seen = []
+    twice = profile(table, epochs=2, repeats=2, hidden=(6,), progress=lambda *a: seen.append(a))
+    once = profile(table, epochs=2, hidden=(6,))
+    assert seen[-1] == ("profile", 4, 4)
+    np.testing.assert_array_equal(twice.maps.history[:2], once.maps.history)
+    assert (twice.maps.history[2:] != once.maps.history).mean() > 0.5
+    assert twice.cost.train_flops == 2 * once.cost.train_flops
+    assert twice.history == once.history
+
+
 def _spy(monkeypatch, fail_at=None):
     """Return the growing list of the names of units that are run, and fail at one of them."""
     from taskgroup.training import _executors
