@@ -34,7 +34,7 @@ METHODS: dict[str, tuple[str, dict[str, Any]]] = {
     "ple": ("ple", {}),
     "adatt sp, m=1": ("adatt", {}),
     "adatt general, 1+1": ("adatt", {"n_shared": 1}),
-    "sparse, softmax": ("sparse", {"gate": "softmax", "start": 0.5}),
+    "sparse, softmax": ("sparse", {"gate": "softmax"}),
     "sparse, gumbel": ("sparse", {"gate": "gumbel"}),
     "apem": ("apem", {"n_tokens": 16}),
 }

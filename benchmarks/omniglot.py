@@ -30,7 +30,7 @@ METHODS = {
     "single-task": {"gate": "own", "n_components": 20},
     "shared": {"gate": "all", "n_components": 1},
     "all": {"gate": "all"},
-    "softmax": {"gate": "softmax", "start": 0.5},
+    "softmax": {"gate": "softmax"},
     "dselect": {"gate": "dselect"},
     "gumbel": {"gate": "gumbel"},
     "random": {"gate": "random", "n_active": 4},

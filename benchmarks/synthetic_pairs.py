@@ -26,7 +26,7 @@ HIDDEN = (16, 16, 16)
 METHODS = {
     "single-task": lambda d, steps: SingleTask(d, TASKS, hidden=HIDDEN),
     "shared-bottom": lambda d, steps: SharedBottom(d, TASKS, hidden=HIDDEN),
-    "softmax": lambda d, steps: sparse(d, steps, gate="softmax", start=0.5),
+    "softmax": lambda d, steps: sparse(d, steps, gate="softmax"),
     "dselect": lambda d, steps: sparse(d, steps, gate="dselect"),
     "gumbel": lambda d, steps: sparse(d, steps, gate="gumbel", start=0.9, budget=0.5, budget_weight=0.5),
     "true groups": lambda d, steps: SingleTask(d, TASKS, hidden=HIDDEN, units="group", grouping=PAIRS),

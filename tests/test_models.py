@@ -85,6 +85,12 @@ def test_for_tasks_leaves_outputs_unchanged_where_tasks_are_apart(arch, units):
     torch.testing.assert_close(part.logits(inputs()), model.logits(inputs())[:, [6, 1, 2, 3]])
 
 
+def test_for_tasks_keeps_the_groups():
+    part = make("sparse", "task", from_groups=True, gate="gumbel").for_tasks(["d", "a", "c"])
+    assert part.grouping.labels.tolist() == [0, 1, 1]
+    assert make("adatt", "group").for_tasks(["d", "a", "c"]).unit_of_task == (0, 1, 1)
+
+
 def test_for_tasks_of_unequal_experts():
     model = AdaTT(4, TASKS, hidden=(8, 6), n_experts=(2, 1, 3), n_shared=2, units="group", grouping=GROUPING)
     part = model.for_tasks(["d", "a"])

@@ -136,7 +136,7 @@ def test_fixed_controls():
 
 def test_sampling_stops_after_its_share_of_the_steps():
     torch.manual_seed(0)
-    model = SparseAllocation(5, TASKS, hidden=(8,), start=0.6, total_steps=10, explore=0.6)
+    model = SparseAllocation(5, TASKS, hidden=(8,), gate="gumbel", start=0.6, total_steps=10, explore=0.6)
     x = torch.randn(4, 5)
     outputs = [model.logits(x) for _ in range(10)]
     assert not any(torch.equal(outputs[0], other) for other in outputs[1:6])
@@ -147,13 +147,15 @@ def test_sampling_stops_after_its_share_of_the_steps():
 
 
 def test_penalties_follow_their_formulas():
-    model = SparseAllocation(5, TASKS, hidden=(8, 8), n_components=4, start=0.9, budget=0.5, budget_weight=2.0)
+    model = SparseAllocation(
+        5, TASKS, hidden=(8, 8), n_components=4, gate="gumbel", start=0.9, budget=0.5, budget_weight=2.0
+    )
     assert model.penalty().item() == pytest.approx(2 * 2.0 * 0.4, rel=1e-5)
-    assert SparseAllocation(5, TASKS, start=0.4, budget=0.5, budget_weight=2.0).penalty().item() == 0.0
-    entropy = SparseAllocation(5, TASKS, hidden=(8,), n_components=4, start=0.9, entropy_weight=1.0)
+    assert SparseAllocation(5, TASKS, gate="gumbel", start=0.4, budget=0.5, budget_weight=2.0).penalty().item() == 0.0
+    entropy = SparseAllocation(5, TASKS, hidden=(8,), n_components=4, gate="gumbel", start=0.9, entropy_weight=1.0)
     expected = -4 * (0.9 * np.log(0.9) + 0.1 * np.log(0.1))
     assert entropy.penalty().item() == pytest.approx(expected, rel=1e-4)
-    empty = SparseAllocation(5, TASKS, hidden=(8,), n_components=2, start=0.5, empty_weight=3.0)
+    empty = SparseAllocation(5, TASKS, hidden=(8,), n_components=2, gate="gumbel", start=0.5, empty_weight=3.0)
     assert empty.penalty().item() == pytest.approx(0.75, rel=1e-5)
     softmax = SparseAllocation(5, TASKS, hidden=(8,), n_components=4, gate="softmax", start=0.5, entropy_weight=1.0)
     assert softmax.penalty().item() == pytest.approx(np.log(4), rel=1e-5)
@@ -165,7 +167,9 @@ def test_allocation_and_similarity_of_groups():
     assert model.gates[0].logits.shape == (2, 4)
     assert model.allocation().shape == (2, 3, 4)
     torch.testing.assert_close(model.allocation()[:, 0], model.allocation()[:, 2])
-    started = SparseAllocation(5, TASKS, hidden=(8,), n_components=4, from_groups=True, grouping=grouping)
+    started = SparseAllocation(
+        5, TASKS, hidden=(8,), n_components=4, gate="gumbel", from_groups=True, grouping=grouping
+    )
     torch.testing.assert_close(
         started.allocation()[0], torch.tensor([[0.97, 0.5] * 2, [0.5, 0.97] * 2, [0.97, 0.5] * 2])
     )

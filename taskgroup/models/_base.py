@@ -134,9 +134,10 @@ class MultiTaskModel(nn.Module, ABC):
         """
         tasks = self.tasks.select(names)
         old = [self.tasks.index_of(name) for name in tasks.names]
-        grouping = None
-        if self.grouping is not None:
-            grouping = Grouping.from_labels(tasks, [self.unit_of_task[t] for t in old])
+        grouping = self.grouping
+        if grouping is not None:
+            labels = [grouping.labels[grouping.tasks.index_of(name)] for name in tasks.names]
+            grouping = Grouping.from_labels(tasks, labels)
         with torch.random.fork_rng(devices=[]):
             model = type(self)(
                 self.in_features, tasks, encoder=copy.deepcopy(self.encoder), units=self.units, grouping=grouping,

@@ -44,11 +44,11 @@ class SparseAllocation(MultiTaskModel):
         Width of every routed layer: features, or channels when `image_shape` is given.
     n_components : int, default 8
         Components K of every layer.
-    gate : {"gumbel", "dselect", "softmax", "random", "all", "own"}, default "gumbel"
-        Sampled, deterministic sparse, dense, or a fixed control: a random choice of `n_active`, everything, component
+    gate : {"softmax", "gumbel", "dselect", "random", "all", "own"}, default "softmax"
+        Dense, sampled, deterministic sparse, or a fixed control: a random choice of `n_active`, everything, component
         u modulo K for unit u.
     start : float, default 0.95
-        Starting probability of every component, in (0, 1).
+        Starting probability of every component with ``"gumbel"``, in (0, 1).
     n_active : int, default 2
         Components a unit uses with ``"dselect"`` and ``"random"``.
     total_steps : int, optional
@@ -103,7 +103,7 @@ class SparseAllocation(MultiTaskModel):
         *,
         hidden: Sequence[int] = (128, 64),
         n_components: int = 8,
-        gate: Gate = "gumbel",
+        gate: Gate = "softmax",
         start: float = 0.95,
         n_active: int = 2,
         total_steps: int | None = None,
