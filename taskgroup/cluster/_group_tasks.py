@@ -200,10 +200,10 @@ def _together(
 ) -> NDArray[np.int64]:
     """Return labels of exactly k groups; an isolated task joins the group of largest mean strength.
 
-    Only when fewer than k tasks are related do isolated ones make up the number.
+    Where fewer than 2 k tasks are related, isolated ones make up the number, rather than parting related tasks.
     """
     kept = np.flatnonzero(~isolated)
-    if len(kept) < k:
+    if len(kept) < 2 * k and isolated.any():
         return _labels(relation, np.arange(len(isolated)), k, method, random_state)
     found = _labels(relation, kept, k, method, random_state)
     member = np.zeros((len(isolated), k))

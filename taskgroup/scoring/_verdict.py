@@ -145,11 +145,15 @@ def _fall_back(
     if over[method].mean >= margin and all(gain.low > 0 for gain in over.values()):
         sentence = f"No one way suits all tasks: choosing per task beats each, the nearest by {_gain(over[least])}."
         return Verdict("per-task", sentence, tuple(reasons))
+    reasons.append(
+        f"The plan takes what is best on validation data whatever it costs; over {method} for all tasks it gains "
+        f"{_gain(over[method])} on test data."
+    )
     place = ladder.index(method)
     above = card.compare([(other, method) for other in ladder[place + 1 :]])
     nearest = max(above, key=lambda row: row.difference.high)
     if nearest.difference.high < margin:
-        sentence = f"{advice}: nothing more complex can be better by {margin:g}; {_words(nearest)}."
+        sentence = f"{advice} ({method}): nothing more complex can be better by {margin:g}; {_words(nearest)}."
         return Verdict(name, sentence, tuple(reasons))
     below = card.compare([(method, other) for other in ladder[:place]])
     if below and all(_is_shown(card, row, alpha) for row in below):
