@@ -43,6 +43,7 @@ def main() -> None:
             command += ["--data", given.data]
         if given.out:
             given.out.mkdir(parents=True, exist_ok=True)
+        if given.out and '"--json"' in source:
             command += ["--json", str(given.out / f"{name}.json")]
         print(f"## {name}\n", flush=True)
         result = subprocess.run(
