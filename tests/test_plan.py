@@ -98,7 +98,7 @@ def test_the_verdict_names_the_simplest_way_that_reaches_the_best(add, decision)
 def test_shuffled_labels_are_not_enough_evidence(seed):
     plan = _judge(seed, quality=0.0)[1]
     assert plan.decision == "not-enough-evidence"
-    assert "no method predicts better than guessing" in plan.verdict
+    assert "no method is shown to predict better than guessing" in plan.verdict
     assert plan.gains["stl"]["ci95"][0] <= 0
     assert len(plan.reasons) == 2
 

@@ -10,7 +10,7 @@ intersection-union principle; Berger, Technometrics 1982): the chance of a false
 When the candidate fails, the simplest family that it does not beat is advised, provided that nothing more complex can
 be better than it by more than a margin, or that it beats everything simpler itself; unless choosing per task, as the
 plan does, beats it by that margin. What none of these settle is "not enough evidence", and so is a candidate that
-does not beat guessing.
+does not beat guessing by that margin.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def decide(
     plan : Measured
         What the method chosen for each task gives on test data.
     margin : float
-        The smallest difference of the mean main metric that a more complex plan would be worth.
+        The smallest difference of the mean main metric that is worth acting on.
     alpha : float
         Level of the tests.
     """
@@ -88,9 +88,9 @@ def decide(
 
     guessing = card.main["test"][best].minus(card.chance["test"])
     above = card.resampler.intervals([guessing])[0]
-    if not above.low > 0:
+    if not (above.low > 0 and above.mean >= margin):
         reasons.append(f"On test data it differs from guessing by {_gain(above)}.")
-        return _undecided("no method predicts better than guessing", reasons)
+        return _undecided("no method is shown to predict better than guessing", reasons)
     if len(ladder) < 2:
         return _undecided("only one way of training was scored", reasons)
 
