@@ -3,15 +3,19 @@
     python -m benchmarks.field_conflict [--seeds 300 301 302 303 304]
 
 24 categorical fields of 8 values; 8 tasks; task t reads its own two fields through scores e_f(v) ~ N(0, 1):
-logit = 2 (e_f e_g + (e_f + e_g) / 2), 3,000 rows to train, 1,000 to choose the epoch, 4,000 to test. The shared bottom
-has the width that matches APEM's number of parameters, the same embeddings' width and the same number of epochs.
+logit = 3 (e_f e_g + (e_f + e_g) / 2), 4,000 rows to train, 1,000 to choose the epoch, 4,000 to test. The shared bottom
+has the width that matches APEM's number of parameters, the same width of embeddings and the same number of epochs; each
+model takes the better of two learning rates on the validation rows. APEM selects among the fields themselves: without
+an attention block, which did worse here on development seed 0 (.820 against .864, shared bottom .798).
 """
 
 from __future__ import annotations
 
 import argparse
 import copy
+import functools
 import json
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -21,8 +25,9 @@ from torch.nn import functional as F
 from taskgroup.models import APEM, FieldsEncoder, MultiTaskModel, SharedBottom
 
 N_FIELDS, N_VALUES, N_TASKS = 24, 8, 8
-PARTS = {"train": slice(0, 3000), "valid": slice(3000, 4000), "test": slice(4000, 8000)}
+PARTS = {"train": slice(0, 4000), "valid": slice(4000, 5000), "test": slice(5000, 9000)}
 NAMES = [f"t{t}" for t in range(N_TASKS)]
+RATES = (3e-3, 1e-2)
 SIZES = dict.fromkeys(range(N_FIELDS), N_VALUES)
 
 
@@ -33,12 +38,12 @@ def make(seed: int) -> tuple[torch.Tensor, torch.Tensor]:
     fields = rng.permutation(N_FIELDS)[: 2 * N_TASKS].reshape(N_TASKS, 2)
     scores = rng.standard_normal((N_FIELDS, N_VALUES))
     f, g = (np.stack([scores[k][codes[:, k]] for k in fields[:, side]], 1) for side in (0, 1))
-    labels = rng.random(f.shape) < 1 / (1 + np.exp(-2 * (f * g + (f + g) / 2)))
+    labels = rng.random(f.shape) < 1 / (1 + np.exp(-3 * (f * g + (f + g) / 2)))
     return torch.tensor(codes + 1.0, dtype=torch.float32), torch.tensor(labels, dtype=torch.float32)
 
 
 def apem(width: int) -> APEM:
-    return APEM(N_FIELDS, NAMES, categories=SIZES, token_width=width, hidden=(32,), tower=16, n_blocks=1)
+    return APEM(N_FIELDS, NAMES, categories=SIZES, token_width=width, hidden=(32,), tower=16, n_blocks=0)
 
 
 def shared_bottom(n_parameters: int, width: int) -> SharedBottom:
@@ -56,8 +61,20 @@ def count(model: MultiTaskModel) -> int:
     return sum(p.numel() for p in model.parameters())
 
 
-def fit(model: MultiTaskModel, x: torch.Tensor, y: torch.Tensor, epochs: int, lr: float, seed: int) -> float:
-    """Train, keep the best epoch on the validation rows, return the mean test AUC."""
+def best_of(
+    make_model: Callable[[], MultiTaskModel], x: torch.Tensor, y: torch.Tensor, epochs: int, seed: int
+) -> float:
+    """Return the mean test AUC with the learning rate that is best on the validation rows."""
+    models = []
+    for lr in RATES:
+        torch.manual_seed(seed)
+        models.append(make_model())
+        fit(models[-1], x, y, epochs, lr, seed)
+    return auc(max(models, key=lambda model: auc(model, x, y, "valid")), x, y, "test")
+
+
+def fit(model: MultiTaskModel, x: torch.Tensor, y: torch.Tensor, epochs: int, lr: float, seed: int) -> None:
+    """Train and keep the epoch that is best on the validation rows."""
     generator = torch.Generator().manual_seed(seed)
     optimiser = torch.optim.AdamW(model.parameters(), lr, weight_decay=1e-4, fused=True)
     best, state = -1.0, model.state_dict()
@@ -70,7 +87,6 @@ def fit(model: MultiTaskModel, x: torch.Tensor, y: torch.Tensor, epochs: int, lr
         if (now := auc(model, x, y, "valid")) > best:
             best, state = now, copy.deepcopy(model.state_dict())
     model.load_state_dict(state)
-    return auc(model, x, y, "test")
 
 
 @torch.no_grad()
@@ -82,20 +98,18 @@ def auc(model: MultiTaskModel, x: torch.Tensor, y: torch.Tensor, part: str) -> f
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", default=[300, 301, 302, 303, 304])
-    parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--epochs", type=int, default=15)
     parser.add_argument("--width", type=int, default=8)
-    parser.add_argument("--lr", type=float, default=3e-3)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     rows = []
     for seed in arguments.seeds:
         x, y = make(seed)
-        torch.manual_seed(seed)
-        ours = apem(arguments.width)
-        rival = shared_bottom(count(ours), arguments.width)
-        row = {"seed": seed, "apem": fit(ours, x, y, arguments.epochs, arguments.lr, seed), "apem size": count(ours)}
-        row["shared bottom"] = fit(rival, x, y, arguments.epochs, arguments.lr, seed)
-        row["shared bottom size"] = count(rival)
+        size = count(apem(arguments.width))
+        rival = functools.partial(shared_bottom, size, arguments.width)
+        row = {"seed": seed, "apem": best_of(lambda: apem(arguments.width), x, y, arguments.epochs, seed),
+               "shared bottom": best_of(rival, x, y, arguments.epochs, seed),
+               "parameters": size, "of shared bottom": count(rival())}  # fmt: skip
         rows.append(row)
         print(json.dumps(row), flush=True)
     gains = [row["apem"] - row["shared bottom"] for row in rows]

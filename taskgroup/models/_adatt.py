@@ -56,6 +56,11 @@ class AdaTT(MultiTaskModel):
     grouping : Grouping, optional
         The groups, for ``units="group"``.
 
+    Raises
+    ------
+    InvalidInputError
+        When an argument breaks its rule.
+
     Notes
     -----
     v_u is the constant 1 when every unit has one expert, as in the paper; else it starts at 1 / m_u. A uniform start

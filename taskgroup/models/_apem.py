@@ -81,6 +81,11 @@ class APEM(MultiTaskModel):
     grouping : Grouping, optional
         The groups, for ``units="group"``.
 
+    Raises
+    ------
+    InvalidInputError
+        When an argument breaks its rule.
+
     Notes
     -----
     On common tables it ties with a shared bottom of equal size at several times its cost; it helps where tasks depend

@@ -46,6 +46,11 @@ class CrossStitch(MultiTaskModel):
     grouping : Grouping, optional
         The groups, for ``units="group"``.
 
+    Raises
+    ------
+    InvalidInputError
+        When an argument breaks its rule.
+
     Notes
     -----
     One number a pair of units and level, not one a channel. ``keep=0.9`` with three units is the paper's .9 and .05.

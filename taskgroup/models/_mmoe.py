@@ -50,6 +50,11 @@ class MMoE(MultiTaskModel):
     grouping : Grouping, optional
         The groups, for ``units="group"``.
 
+    Raises
+    ------
+    InvalidInputError
+        When an argument breaks its rule.
+
     Examples
     --------
     >>> model = MMoE(5, ["a", "b", "c"], hidden=(8, 4), n_experts=2)

@@ -51,6 +51,11 @@ class PLE(MultiTaskModel):
     grouping : Grouping, optional
         The groups, for ``units="group"``.
 
+    Raises
+    ------
+    InvalidInputError
+        When an argument breaks its rule.
+
     Examples
     --------
     >>> model = PLE(5, ["a", "b", "c"], hidden=(8, 4))

@@ -35,6 +35,11 @@ class SharedBottom(MultiTaskModel):
     units, grouping
         Accepted like in every architecture; a shared trunk has nothing that belongs to units.
 
+    Raises
+    ------
+    InvalidInputError
+        When an argument breaks its rule.
+
     Examples
     --------
     >>> import torch

@@ -42,6 +42,11 @@ class SingleTask(MultiTaskModel):
     grouping : Grouping, optional
         The groups, for ``units="group"``.
 
+    Raises
+    ------
+    InvalidInputError
+        When an argument breaks its rule.
+
     Examples
     --------
     >>> import torch

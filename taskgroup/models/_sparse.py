@@ -78,6 +78,11 @@ class SparseAllocation(MultiTaskModel):
     grouping : Grouping, optional
         The groups, for ``units="group"`` and `from_groups`.
 
+    Raises
+    ------
+    InvalidInputError
+        When an argument breaks its rule.
+
     Notes
     -----
     Departures from the released code: at least one component is always active; sampling stops before the end; the
