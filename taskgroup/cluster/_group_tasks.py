@@ -198,12 +198,14 @@ def _automatic(
 def _together(
     relation: Relation, isolated: NDArray[np.bool_], k: int, method: Method, random_state: int
 ) -> NDArray[np.int64]:
-    """Return labels of exactly k groups; an isolated task joins the group of largest mean strength.
+    """Return labels of exactly k groups of all tasks.
 
-    Only when fewer than k tasks are related do isolated ones make up the number.
+    Regularised spectral clustering places isolated tasks by what little they share, better than any rule tried after
+    the fact. The other methods would make groups of them: there an isolated task joins the group of largest mean
+    strength, unless fewer than k tasks are related and isolated ones must make up the number.
     """
     kept = np.flatnonzero(~isolated)
-    if len(kept) < k:
+    if method == "spectral" or len(kept) < k:
         return _labels(relation, np.arange(len(isolated)), k, method, random_state)
     found = _labels(relation, kept, k, method, random_state)
     member = np.zeros((len(isolated), k))
