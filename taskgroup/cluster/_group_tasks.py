@@ -198,12 +198,14 @@ def _automatic(
 def _together(
     relation: Relation, isolated: NDArray[np.bool_], k: int, method: Method, random_state: int
 ) -> NDArray[np.int64]:
-    """Return labels of exactly k groups; an isolated task joins the group of largest mean strength.
+    """Return labels of exactly k groups of all tasks.
 
-    Where fewer than 2 k tasks are related, isolated ones make up the number, rather than parting related tasks.
+    Regularised spectral clustering places isolated tasks by what little they share, better than any rule tried after
+    the fact. The other methods would make groups of them: there an isolated task joins the group of largest mean
+    strength, unless fewer than 2 k tasks are related: then isolated ones make up the number, and none that are akin are parted.
     """
     kept = np.flatnonzero(~isolated)
-    if len(kept) < 2 * k and isolated.any():
+    if method == "spectral" or len(kept) < 2 * k:
         return _labels(relation, np.arange(len(isolated)), k, method, random_state)
     found = _labels(relation, kept, k, method, random_state)
     member = np.zeros((len(isolated), k))
