@@ -12,7 +12,7 @@ from taskgroup.data import TaskTable
 from taskgroup.exceptions import ArtifactError, InvalidInputError
 from taskgroup.grouping import Grouping
 from taskgroup.tasks import Task
-from taskgroup.training import METHODS, FitSettings, Plan, Profile, profile, retrain
+from taskgroup.training import METHODS, FitSettings, Plan, Profile, choose_grouping, profile, retrain
 
 torch.set_num_threads(1)
 
@@ -219,6 +219,30 @@ def test_groups_can_start_elsewhere(table, grouping, start):
     assert {network.start for network in networks} == {"profile/model" if start == "profile" else None}
     assert len(networks) == 2 * 2 * (1 if start == "profile" else 2)
     assert result.ledger["profile"]["train_flops"] > 0
+
+
+@pytest.mark.parametrize("n_groups", [1, 3])
+def test_groups_can_share_the_lower_layers(table, n_groups):
+    grouping = Grouping.from_labels(table.tasks, np.arange(6) % n_groups)  # one network is looped, several are stacked
+    deep = FAST | {"hidden": (6, 4), "members": 1, "seeds": 1}
+    result = retrain(table, grouping, shared_layers=1, methods=["mtl", "grouped"], **deep)
+    trained = result._bench.store.trained
+    start = trained["mtl/0/m0"].state
+    for item in trained.values():
+        if item.network.path.startswith("grouped") and item.history["best_epoch"] > 0:
+            np.testing.assert_array_equal(item.state["trunk.0.weight"], start["trunk.0.weight"])
+            assert (item.state["trunk.3.weight"] != start["trunk.3.weight"]).any()
+    assert any(item.history["best_epoch"] > 0 for path, item in trained.items() if path.startswith("grouped"))
+
+
+def test_choose_grouping_takes_the_best_on_validation_data(table, grouping):
+    other = Grouping.from_labels(table.tasks, [0, 1, 1, 0, 1, 0])
+    chosen, scores = choose_grouping(table, [other, grouping], **{k: v for k, v in FAST.items() if k != "seeds"})
+    assert chosen is (other, grouping)[int(np.argmax(scores))]
+    alone = retrain(table, grouping, methods=["grouped"], **FAST | {"seeds": 1})
+    assert scores[1] == pytest.approx(alone.scorecard.main["valid"]["grouped"].by_seed.mean())
+    with pytest.raises(InvalidInputError, match="`groupings` must hold at least one grouping"):
+        choose_grouping(table, [])
 
 
 def test_other_architectures_are_fitted_by_group_and_over_groups(table, grouping):

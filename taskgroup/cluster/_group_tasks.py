@@ -202,7 +202,7 @@ def _together(
 
     Regularised spectral clustering places isolated tasks by what little they share, better than any rule tried after
     the fact. The other methods would make groups of them: there an isolated task joins the group of largest mean
-    strength, unless fewer than 2 k tasks are related: then isolated ones make up the number, and none that are akin are parted.
+    strength, unless fewer than 2 k tasks are related: there isolated ones make up the number, and no akin ones part.
     """
     kept = np.flatnonzero(~isolated)
     if method == "spectral" or len(kept) < 2 * k:

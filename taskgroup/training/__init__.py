@@ -1,5 +1,6 @@
 """Training: many models at once, the profile, the grouped models with every control, and the plan that serves."""
 
+from taskgroup.training._choose import choose_grouping
 from taskgroup.training._cost import Cost
 from taskgroup.training._data import TrainingData
 from taskgroup.training._fit import Fitted, fit_many, predict
@@ -18,6 +19,7 @@ __all__ = [
     "Profile",
     "RetrainResult",
     "TrainingData",
+    "choose_grouping",
     "fit_many",
     "predict",
     "profile",

@@ -81,6 +81,8 @@ class Design:
         Where group networks start: from those all-in-one networks, from the profile model, or from fresh weights.
     soft : {"best", "mean"}
         Who answers for a task of several groups: its best group, or all by membership (STG-MTL's rule).
+    shared_layers : int
+        Hidden layers, from the input, that group networks leave as they start: a trunk for all groups, a branch each.
     encoder : str
         Name of the encoder; "custom" for a callable.
     random_state : int
@@ -92,6 +94,7 @@ class Design:
     members: int
     start: Literal["members", "profile", "scratch"]
     soft: Literal["best", "mean"]
+    shared_layers: int = 0
     encoder: str = "auto"
     random_state: int = 0
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -151,6 +154,7 @@ class Design:
                     network = self._network(
                         f"{prefix}m{member}-g{g}", tuple(losses), seed, member=member,
                         weights=tuple(losses.values()) if grouping.soft else None, start=self._start(seed, member),
+                        frozen=self.shared_layers,
                     )  # fmt: skip
                     networks.append(network)
                     shares.append(Share(network.path, self._answers(grouping, g)))

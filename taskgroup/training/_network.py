@@ -56,6 +56,8 @@ class Network:
         Weight of each task's loss; equal when left out.
     start : str, optional
         Path of the network whose weights it starts from.
+    frozen : int
+        Number of hidden layers, from the input, that keep the weights they start with.
     units : {"task", "group"}
         What has parts of its own, see :class:`~taskgroup.models.MultiTaskModel`.
     labels : tuple of int, optional
@@ -72,6 +74,7 @@ class Network:
     encoder: str = "auto"
     weights: tuple[float, ...] | None = None
     start: str | None = None
+    frozen: int = 0
     units: str = "task"
     labels: tuple[int, ...] | None = None
     options: Mapping[str, Any] = field(default_factory=dict)

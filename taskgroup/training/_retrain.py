@@ -83,6 +83,7 @@ def retrain(
     members: int = 3,
     start: Literal["members", "profile", "scratch"] = "members",
     soft: Literal["best", "mean"] = "best",
+    shared_layers: int = 0,
     draws: int = 3,
     tune: int = 1,
     jobs: int = 1,
@@ -126,6 +127,9 @@ def retrain(
         validation data a group is never worse than what it started from.
     soft : {"best", "mean"}
         Who answers for a task of several groups: its best group, or all by membership (STG-MTL's rule).
+    shared_layers : int
+        Hidden layers, from the input, that all groups share: group networks keep those of the all-in-one network that
+        they start from and learn the rest, a branch for each group.
     draws : int
         Random groupings of the same sizes.
     tune : int
@@ -159,6 +163,7 @@ def retrain(
         members=check_int("members", members, low=1),
         start=check_choice("start", start, ("members", "profile", "scratch")),
         soft=check_choice("soft", soft, ("best", "mean")),
+        shared_layers=check_int("shared_layers", shared_layers, low=0, high=len(recipe.hidden)),
         encoder=encoder if isinstance(encoder, str) else "custom",
         random_state=check_int("random_state", random_state, low=0),
     )

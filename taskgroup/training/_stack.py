@@ -49,13 +49,13 @@ def stackable(job: Job) -> bool:
 
 def stacks(jobs: Sequence[Job], data: TrainingData, settings: FitSettings) -> list[list[Job]]:
     """Return the jobs to stack, in chunks of at least two that fit in the cache."""
-    alike: dict[tuple[tuple[int, ...], float], list[Job]] = {}
+    alike: dict[tuple[tuple[int, ...], float, tuple[bool, ...]], list[Job]] = {}
     for job in filter(stackable, jobs):
         widths = tuple(layer.out_features for layer in _trunk(job.model))
-        alike.setdefault((widths, _dropout(job.model)), []).append(job)
+        alike.setdefault((widths, _dropout(job.model), _learned(job.model)), []).append(job)
     chunks: list[list[Job]] = []
     batch = min(settings.batch_size, len(data.train.x))
-    for (widths, _), members in alike.items():
+    for (widths, _, _), members in alike.items():
         members.sort(key=lambda job: (job.seed, len(job.columns), job.index))
         size = _CACHE // (4 * batch * (sum(widths) + len(members[len(members) // 2].columns)))
         chunks += _even_chunks(members, min(max(size, _FEWEST), _MOST))
@@ -83,7 +83,8 @@ class _Stack:
     def __init__(self, jobs: Sequence[Job], data: TrainingData, settings: FitSettings) -> None:
         self.jobs, self.data, self.settings = list(jobs), data, settings
         self.dropout = _dropout(jobs[0].model)
-        self.parameters = [p.requires_grad_() for p in _stacked([job.model for job in jobs])]
+        self.learned = _learned(jobs[0].model)
+        self.parameters = _requiring(_stacked([job.model for job in jobs]), self.learned)
         self.optimiser = self._adam(self.parameters)
         self._point_at_targets()
 
@@ -122,10 +123,10 @@ class _Stack:
         if not kept:
             return
         index = torch.tensor(kept)
-        states = [self.optimiser.state[p] for p in self.parameters]
-        self.parameters = [p.detach()[index].requires_grad_() for p in self.parameters]
+        states = [self.optimiser.state[p] for p in self.parameters if p.requires_grad]
+        self.parameters = _requiring([p.detach()[index] for p in self.parameters], self.learned)
         self.optimiser = self._adam(self.parameters)
-        for parameter, state in zip(self.parameters, states, strict=True):
+        for parameter, state in zip((p for p in self.parameters if p.requires_grad), states, strict=True):
             self.optimiser.state[parameter] = {
                 name: value if value.ndim == 0 else value[index] for name, value in state.items()
             }
@@ -133,7 +134,8 @@ class _Stack:
 
     def _adam(self, parameters: list[Tensor]) -> torch.optim.Adam:
         options = self.settings
-        return torch.optim.Adam(parameters, lr=options.learning_rate, weight_decay=options.weight_decay, fused=True)
+        learned = [p for p in parameters if p.requires_grad]
+        return torch.optim.Adam(learned, lr=options.learning_rate, weight_decay=options.weight_decay, fused=True)
 
     def _point_at_targets(self) -> None:
         """Set the seeds, the columns (M, K) of the networks' tasks and their loss weights, 0 for padding."""
@@ -219,6 +221,15 @@ def _own(model: MultiTaskModel) -> list[Tensor]:
 
 def _trunk(model: MultiTaskModel) -> list[nn.Linear]:
     return [layer for layer in model.trunk if isinstance(layer, nn.Linear)]  # type: ignore[union-attr]
+
+
+def _learned(model: MultiTaskModel) -> tuple[bool, ...]:
+    """Return whether the weight and the bias of each layer are learned or kept."""
+    return tuple(tensor.requires_grad for tensor in _own(model))
+
+
+def _requiring(tensors: Sequence[Tensor], learned: Sequence[bool]) -> list[Tensor]:
+    return [tensor.requires_grad_(flag) for tensor, flag in zip(tensors, learned, strict=True)]
 
 
 def _dropout(model: MultiTaskModel) -> float:

@@ -20,7 +20,7 @@ from taskgroup.training._unit import Unit
 __all__ = ["CANDIDATES", "tune"]
 
 CANDIDATES: tuple[tuple[float, float, float], ...] = (
-    (1.0, 0.2, 1.0), (0.33, 0.3, 1.0), (0.33, 0.5, 2.0), (1.0, 0.5, 2.0), (0.33, 0.3, 0.5), (3.0, 0.2, 1.0),
+    (1.0, 0.2, 1.0), (0.33, 0.3, 1.0), (0.33, 0.5, 1.0), (1.0, 0.5, 2.0), (0.33, 0.3, 0.5), (3.0, 0.2, 1.0),
 )  # fmt: skip
 """(factor on the learning rate, dropout, factor on the widths), in the order in which they are tried."""
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import nn
 
 from taskgroup._artifact import content_hash
 from taskgroup.models import MultiTaskModel
@@ -112,9 +113,20 @@ def restore(network: Network, state: State, data: TrainingData, make_encoder: Ma
 
 def _model(network: Network, data: TrainingData, starts: Starts, make_encoder: MakeEncoder | None) -> MultiTaskModel:
     if network.start is not None:
-        return restore(*starts[network.start], data, make_encoder).for_tasks(network.tasks)
+        model = restore(*starts[network.start], data, make_encoder).for_tasks(network.tasks)
+        return _freeze(model, network.frozen)
     model = network.build(data.schema, data.tasks, make_encoder)
     model.set_output_bias(data.output_bias[data.outputs_of(network.tasks)])
+    return model
+
+
+def _freeze(model: MultiTaskModel, n_layers: int) -> MultiTaskModel:
+    """Keep the encoder and the first hidden layers of a shared bottom as they are."""
+    if n_layers:
+        trunk = [module for module in model.trunk.modules() if isinstance(module, nn.Linear)]  # type: ignore[union-attr]
+        for module in [model.encoder, *trunk[:n_layers]]:
+            if module is not None:
+                module.requires_grad_(False)
     return model
 
 
