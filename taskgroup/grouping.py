@@ -72,7 +72,7 @@ class Grouping:
                 "rows of `membership` must be non-negative and sum to 1; "
                 f"got a sum of {sums[worst]:.6g} for task {self.tasks[worst].name!r}."
             )
-        order = _canonical_order(membership.argmax(1), membership.shape[1])
+        order = _canonical_order(membership)
         object.__setattr__(self, "membership", np.ascontiguousarray(membership[:, order]))
         object.__setattr__(self, "isolated", tuple(self.isolated))
         object.__setattr__(self, "selection", tuple(dict(row) for row in self.selection))
@@ -192,8 +192,14 @@ def canonical_labels(labels: ArrayLike) -> NDArray[np.int64]:
     return rank[inverse]
 
 
-def _canonical_order(labels: NDArray[np.int64], n_groups: int) -> NDArray[np.int64]:
-    """Return old group numbers in order of first appearance, groups that no task prefers last."""
-    first = np.full(n_groups, len(labels))
-    np.minimum.at(first, labels, np.arange(len(labels)))
-    return np.argsort(first, kind="stable")
+def _canonical_order(membership: NDArray[np.float64]) -> list[int]:
+    """Return columns in order of first appearance as a task's largest; of equals the earliest in the order counts.
+
+    So the order of an ordered matrix is its own, ties or not. Columns that no task prefers come last.
+    """
+    order: dict[int, None] = {}
+    for row in membership:
+        largest = np.flatnonzero(row == row.max()).tolist()
+        if order.keys().isdisjoint(largest):
+            order[largest[0]] = None
+    return [*order, *(g for g in range(membership.shape[1]) if g not in order)]

@@ -65,6 +65,7 @@ def test_fuzzy_c_means_is_that_of_scikit_fuzzy(m):
     np.testing.assert_allclose(ours.cluster_centers_, centres, atol=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore:fuzzy c-means did not settle")  # extreme m settle slowly, and say so
 @settings(max_examples=40, deadline=None)
 @given(st.floats(1 + 1e-6, 50), st.integers(1, 6), st.integers(0, 99))
 def test_memberships_are_finite_whatever_the_fuzziness(m, k, seed):
