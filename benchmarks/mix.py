@@ -8,8 +8,8 @@ disjoint rows of the sources.
 
 DIR holds yeast.npz, scene.npz, emotions.npz, birds.npz and tmc2007_500.npz (arrays X, Y and task_names; multi-label
 sets of the Mulan collection). A seed draws rows, split and networks anew; it is the unit of the paired tests. How many
-groups there are, and the recipe of each family of networks, are chosen on the validation rows of each seed; what is tried
-was settled on seeds from 100 on.
+groups there are, and the recipe of each family of networks, are chosen on the validation rows of each seed; what is
+tried was settled on seeds from 100 on.
 """
 
 from __future__ import annotations
