@@ -20,11 +20,12 @@ from taskgroup.datamaps import UNSEEN, DataMaps
 from taskgroup.exceptions import InvalidInputError
 from taskgroup.tasks import Task, TaskSet
 from taskgroup.tracker._attach import Attachment
-from taskgroup.tracker._encode import Encoder
+from taskgroup.tracker._encode import Encoder, codes_of
 from taskgroup.tracker._epoch import Epoch, Sightings
 from taskgroup.tracker._history import History, MappedHistory
 from taskgroup.tracker._layout import Layout
 from taskgroup.tracker._merge import gather, merge
+from taskgroup.tracker._pending import Pending
 from taskgroup.tracker._state import load_state, state_of
 from taskgroup.tracker._stream import Stream
 from taskgroup.tracker._targets import Targets
@@ -130,6 +131,7 @@ class DataMapTracker:
         else:
             self._record = History(layout, n_samples, n_epochs)
         self._epoch: Epoch | None = None
+        self._pending = Pending(len(self.tasks))
         self._waiting: list[tuple[NDArray[np.int64], NDArray[np.uint16], NDArray[np.float32]]] = []
         self._shared = 0  # finished epochs that every process holds alike
         self._sealed = False  # the open epoch has been gathered
@@ -171,9 +173,13 @@ class DataMapTracker:
             if not self._targets.given:
                 raise InvalidInputError(f"{where}: `targets` must be given here or to the tracker; got None.")
             targets = self._targets.labels(rows)
-        batch = self._encoder(outputs, targets, mask, len(rows), where)
+        if not self._pending.fits(len(rows)):
+            self._settle()
+        batch = self._encoder(outputs, targets, mask, len(rows), where, self._pending)
         epoch = self._open()
-        if batch.residuals is None:
+        if batch.codes is None:
+            self._pending.keep(rows)
+        elif batch.residuals is None:
             epoch.add(rows, batch.codes)
         else:
             self._waiting.append((rows, batch.codes, batch.residuals))
@@ -190,6 +196,7 @@ class DataMapTracker:
         """
         if self._epoch is None:
             raise InvalidInputError(f"epoch {self.n_epochs} has no batch; call update() before end_epoch().")
+        self._settle()
         if self._waiting:
             self._settle_residuals(self._epoch)
         repeats = self._epoch.close()
@@ -298,6 +305,12 @@ class DataMapTracker:
         if self._epoch is None:
             self._epoch = Epoch(self._record.open())
         return self._epoch
+
+    def _settle(self) -> None:
+        """Encode and record the batches that are pending."""
+        if len(self._pending):
+            rows, values = self._pending.drain()
+            self._open().add(rows, codes_of(values))
 
     def _rows(self, sample_ids: Any, where: str) -> NDArray[np.int64]:
         """Return checked row numbers."""
