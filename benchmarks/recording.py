@@ -152,11 +152,10 @@ def memory(mode: str, n_epochs: int = 10) -> dict[str, Any]:
             tracker.update(rows, labels[rows].float(), labels[rows].float())
         tracker.end_epoch()
     peak = _highest()
-    cells = N_SAMPLES * N_TASKS / 2**20
-    per_cell = {"history": 2 * n_epochs, "stream": 2 + 4 + 8}[mode]
-    counters = tracker._record.count.planes + tracker._record.right.planes + tracker._record.lost.planes \
-        if mode == "stream" else []  # fmt: skip
-    stored = cells * (per_cell + 1) + sum(plane.nbytes for plane in counters) / 2**20
+    state = tracker.state_dict()
+    stored = _megabytes(state["record"]) + _megabytes(state["targets"])
+    if mode == "stream":  # which also keeps the codes of one epoch
+        stored += 2 * N_SAMPLES * N_TASKS / 2**20
     return {
         "mode": mode,
         "stored, MiB": round(stored, 1),
@@ -169,6 +168,13 @@ def _memory_in_a_fresh_process(mode: str) -> dict[str, Any]:
     command = [sys.executable, "-m", "benchmarks.recording", "--memory-of", mode]
     out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     return dict(json.loads(out))
+
+
+def _megabytes(value: Any) -> float:
+    """Return the size of the tensors in a nested structure, in MiB."""
+    if isinstance(value, dict):
+        return sum(map(_megabytes, value.values()))
+    return value.nbytes / 2**20 if isinstance(value, torch.Tensor) else 0.0
 
 
 def _highest() -> float:

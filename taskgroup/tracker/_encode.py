@@ -1,7 +1,6 @@
 """From one batch of outputs and labels to 16-bit codes of the probability given to the true label.
 
-Binary task with logit z: p = sigmoid(z) for y = 1, sigmoid(-z) for y = 0. Multiclass: p = softmax(z)[y]. Regression:
-p = exp(-r^2 / 2 s^2) with residual r and a frozen scale s per task (Notes of ``DataMapTracker``).
+Binary task with logit z: p = sigmoid(z) for y = 1, sigmoid(-z) for y = 0. Multiclass: p = softmax(z)[y].
 
 Everything is elementwise in numpy: a sample's code depends neither on its place in the batch nor on the batch's size.
 Vectorised sigmoids that treat the last few elements of an array differently do not have this property.
@@ -23,6 +22,7 @@ from taskgroup.exceptions import InvalidInputError
 from taskgroup.tasks import Kind
 from taskgroup.tracker._layout import Layout, share_of_margin
 from taskgroup.tracker._pending import Pending
+from taskgroup.tracker._regression import closeness, robust_scale
 
 __all__ = ["Encoded", "Encoder", "codes_of", "signed_logits"]
 
@@ -113,13 +113,13 @@ class Encoder:
 
     def from_residuals(self, residuals: Floats) -> NDArray[np.uint16]:
         """Return the codes of residuals (n, T) under the scales, UNSEEN where NaN."""
-        return encode_probability(np.exp(-0.5 * np.square(residuals / self.scales)))
+        return encode_probability(closeness(residuals, self.scales))
 
     def freeze_scales(self, residuals: Floats) -> None:
         """Set the scales that are still unknown from the residuals (n, T) of all sightings of the first epoch."""
         for t, task in enumerate(self.layout.tasks):
             if task.kind == "regression" and np.isnan(self.scales[t]):
-                self.scales[t] = _robust_scale(residuals[:, t])
+                self.scales[t] = robust_scale(residuals[:, t])
 
     def _mask(self, mask: Any, shape: tuple[int, int], where: str) -> NDArray[np.bool_]:
         names = self._names
@@ -279,14 +279,6 @@ def _residuals(outputs: Floats, labels: Floats, names: Sequence[str], where: str
     _check_labels(labels, "regression", 1, names, where)
     _raise_at(known & ~np.isfinite(outputs), outputs, names, where, "predictions must be finite")
     return np.where(known, np.where(known, outputs, 0) - labels, np.float32(np.nan))
-
-
-def _robust_scale(residuals: Floats) -> float:
-    """Return 1.4826 median |r|; when that is 0 the root mean square, then 1; NaN when there are no residuals."""
-    values = np.abs(residuals[~np.isnan(residuals)].astype(np.float64))
-    if not len(values):
-        return float("nan")
-    return float(1.4826 * np.median(values)) or float(np.sqrt(np.mean(values**2))) or 1.0
 
 
 def _check_labels(labels: Floats, kind: Kind, n_classes: int, names: Sequence[str], where: str) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from taskgroup._validation import check_choice, check_int, check_known, check_real
+from taskgroup._validation import check_choice, check_int
 from taskgroup.datamaps import UNSEEN, DataMaps
 from taskgroup.exceptions import InvalidInputError
 from taskgroup.tasks import Task, TaskSet
@@ -26,6 +26,7 @@ from taskgroup.tracker._history import History, MappedHistory
 from taskgroup.tracker._layout import Layout
 from taskgroup.tracker._merge import gather, merge
 from taskgroup.tracker._pending import Pending
+from taskgroup.tracker._regression import given_scales
 from taskgroup.tracker._state import load_state, state_of
 from taskgroup.tracker._stream import Stream
 from taskgroup.tracker._targets import Targets
@@ -117,7 +118,7 @@ class DataMapTracker:
         if margin and probability is not None:
             raise InvalidInputError("`margin` needs logits; with `probability` it must be False.")
         layout = Layout(self.tasks, margin, probability is not None)
-        self._encoder = Encoder(layout, _known_scales(self.tasks, scales), probability, ignore)
+        self._encoder = Encoder(layout, given_scales(self.tasks, scales), probability, ignore)
         given = None if targets is None else self._encoder.given(targets, n_samples)
         self._targets = Targets(self.tasks, n_samples, given)
         self._record: History | Stream
@@ -348,15 +349,3 @@ class DataMapTracker:
         found = record.targets()
         if found is not None and not self._targets.given:
             self._targets.load(found)
-
-
-def _known_scales(tasks: TaskSet, scales: Mapping[str, float] | None) -> NDArray[np.float64]:
-    out = np.full(len(tasks), np.nan)
-    for name, value in (scales or {}).items():
-        check_known("task", name, tasks.names)
-        if tasks[tasks.index_of(name)].kind != "regression" or check_real(f"scales[{name!r}]", value, 0.0) == 0.0:
-            raise InvalidInputError(
-                f"`scales` must be positive numbers for regression tasks; got {value!r} for {name!r}."
-            )
-        out[tasks.index_of(name)] = value
-    return out
