@@ -1,4 +1,4 @@
-"""Probabilities for regression tasks, an extension of ours: p = exp(-r^2 / 2 s^2) with residual r and a frozen scale s."""
+"""Probabilities for regression tasks, an extension of ours: p = exp(-r^2 / 2 s^2), residual r, frozen scale s."""
 
 from __future__ import annotations
 

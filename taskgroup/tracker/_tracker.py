@@ -201,9 +201,8 @@ class DataMapTracker:
         if self._waiting:
             self._settle_residuals(self._epoch)
         repeats = self._epoch.close()
-        changed = self._targets.values if self._targets.changed.any() else None
         keep = repeats if self.mergeable else Sightings.none(repeats.total.shape[1])
-        self._record.close(keep, self._info(), changed)
+        self._record.close(keep, self._info(), self._targets.values if self._targets.changed.any() else None)
         if isinstance(self._record, MappedHistory):
             self._targets.changed[:] = False
         self._targets.settle()
