@@ -1,6 +1,6 @@
 """What recording costs: per epoch, per training step, in memory. ``python -m benchmarks.recording [--json FILE]``.
 
-One thread. CPU time (process_time), medians over repetitions; the step and its recording are timed in turn in one loop.
+One thread. CPU time (process_time); the step and its recording are timed in turn in one loop.
 The largest error against a float64 reference stands beside the time, so that faster but wrong would show.
 """
 
@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -88,7 +89,7 @@ def epoch(mode: str, batch_size: int, repetitions: int = 9) -> dict[str, Any]:
     }
 
 
-def step(name: str, batch_size: int = 128, repetitions: int = 380) -> dict[str, Any]:
+def step(name: str, batch_size: int = 128, repetitions: int = 760) -> dict[str, Any]:
     """Return the CPU time of a training step and of recording it in either mode."""
     rng = np.random.default_rng(0)
     torch.manual_seed(0)
@@ -101,38 +102,38 @@ def step(name: str, batch_size: int = 128, repetitions: int = 380) -> dict[str, 
     for tracker in trackers.values():  # the first epoch also records the labels
         tracker.update(order, torch.zeros(N_SAMPLES, N_TASKS), torch.zeros(N_SAMPLES, N_TASKS))
         tracker.end_epoch()
+    modes = list(trackers)
     for i in range(repetitions):
-        rows = torch.from_numpy(order[i * batch_size :][:batch_size])
+        rows = torch.from_numpy(order[i // 2 * batch_size :][:batch_size])
         x = torch.randn(batch_size, *shape)
         y = torch.randint(0, 2, (batch_size, N_TASKS)).float()
 
         def train(x: torch.Tensor = x, y: torch.Tensor = y) -> torch.Tensor:
-            logits = model(x)
-            loss = loss_of(logits, y)
+            logits: torch.Tensor = model(x)
             optimizer.zero_grad()
-            loss.backward()
+            loss_of(logits, y).backward()
             optimizer.step()
             return logits
 
         logits, spent = _timed(train)
         times["step"].append(spent)
-        for mode, tracker in trackers.items():
-            times[mode].append(_timed(lambda: tracker.update(rows, logits, y))[1])  # noqa: B023
-    medians = {key: 1e6 * statistics.median(values[20:]) for key, values in times.items()}
-    n_steps = -(-N_SAMPLES // batch_size)
+        mode = modes[i % 2]  # each mode records every second step, so that neither finds the other's caches warm
+        times[mode].append(_timed(partial(trackers[mode].update, rows, logits, y))[1])
+    # Means, not medians: every tenth update or so encodes for those before it.
+    means = {key: 1e6 * statistics.fmean(values[20:]) for key, values in times.items()}
     for mode, tracker in trackers.items():
         ends = []
         for _ in range(7):
-            _, opening = _timed(lambda: tracker.update(rows, logits, y))  # noqa: B023
-            ends.append(_timed(tracker.end_epoch)[1] + opening)
-        medians[mode] += 1e6 * statistics.median(ends) / n_steps
+            tracker.update(rows, logits, y)
+            ends.append(_timed(tracker.end_epoch)[1])
+        means[mode] += 1e6 * statistics.median(ends) / (N_SAMPLES / batch_size)
     return {
         "model": name,
-        "step, us": round(medians["step"]),
-        "history, us": round(medians["history"], 1),
-        "stream, us": round(medians["stream"], 1),
-        "history, %": round(100 * medians["history"] / medians["step"], 2),
-        "stream, %": round(100 * medians["stream"] / medians["step"], 2),
+        "step, us": round(means["step"]),
+        "history, us": round(means["history"], 1),
+        "stream, us": round(means["stream"], 1),
+        "history, %": round(100 * means["history"] / means["step"], 2),
+        "stream, %": round(100 * means["stream"] / means["step"], 2),
     }
 
 
@@ -151,11 +152,10 @@ def memory(mode: str, n_epochs: int = 10) -> dict[str, Any]:
             tracker.update(rows, labels[rows].float(), labels[rows].float())
         tracker.end_epoch()
     peak = _highest()
-    cells = N_SAMPLES * N_TASKS / 2**20
-    per_cell = {"history": 2 * n_epochs, "stream": 2 + 4 + 8}[mode]
-    counters = tracker._record.count.planes + tracker._record.right.planes + tracker._record.lost.planes \
-        if mode == "stream" else []  # fmt: skip
-    stored = cells * (per_cell + 1) + sum(plane.nbytes for plane in counters) / 2**20
+    state = tracker.state_dict()
+    stored = _megabytes(state["record"]) + _megabytes(state["targets"])
+    if mode == "stream":  # which also keeps the codes of one epoch
+        stored += 2 * N_SAMPLES * N_TASKS / 2**20
     return {
         "mode": mode,
         "stored, MiB": round(stored, 1),
@@ -168,6 +168,13 @@ def _memory_in_a_fresh_process(mode: str) -> dict[str, Any]:
     command = [sys.executable, "-m", "benchmarks.recording", "--memory-of", mode]
     out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     return dict(json.loads(out))
+
+
+def _megabytes(value: Any) -> float:
+    """Return the size of the tensors in a nested structure, in MiB."""
+    if isinstance(value, dict):
+        return sum(map(_megabytes, value.values()))
+    return value.nbytes / 2**20 if isinstance(value, torch.Tensor) else 0.0
 
 
 def _highest() -> float:

@@ -1,7 +1,6 @@
 """From one batch of outputs and labels to 16-bit codes of the probability given to the true label.
 
-Binary task with logit z: p = sigmoid(z) for y = 1, sigmoid(-z) for y = 0. Multiclass: p = softmax(z)[y]. Regression:
-p = exp(-r^2 / 2 s^2) with residual r and a frozen scale s per task (Notes of ``DataMapTracker``).
+Binary task with logit z: p = sigmoid(z) for y = 1, sigmoid(-z) for y = 0. Multiclass: p = softmax(z)[y].
 
 Everything is elementwise in numpy: a sample's code depends neither on its place in the batch nor on the batch's size.
 Vectorised sigmoids that treat the last few elements of an array differently do not have this property.
@@ -9,7 +8,6 @@ Vectorised sigmoids that treat the last few elements of an array differently do 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,8 +21,10 @@ from taskgroup.datamaps import UNSEEN, encode_probability
 from taskgroup.exceptions import InvalidInputError
 from taskgroup.tasks import Kind
 from taskgroup.tracker._layout import Layout, share_of_margin
+from taskgroup.tracker._pending import Pending
+from taskgroup.tracker._regression import closeness, robust_scale
 
-__all__ = ["Encoded", "Encoder"]
+__all__ = ["Encoded", "Encoder", "codes_of", "signed_logits"]
 
 Floats = NDArray[np.float32]
 
@@ -36,10 +36,10 @@ _HALF = np.float32(0.5)
 class Encoded:
     """One batch: codes (B, width), labels (B, T) with NaN where missing, residuals (B, T) while scales are unknown.
 
-    The codes are valid until the next batch is encoded.
+    The codes of tasks that are all binary are left for later, None.
     """
 
-    codes: NDArray[np.uint16]
+    codes: NDArray[np.uint16] | None
     labels: Floats
     residuals: Floats | None = None
     partial: bool = False
@@ -59,16 +59,19 @@ class Encoder:
 
     def __post_init__(self) -> None:
         tasks = self.layout.tasks
+        self._names = tasks.names
         self._n_outputs = sum(task.n_outputs for task in tasks)
         self._starts = np.cumsum([0, *(task.n_outputs for task in tasks)])[:-1]
-        self._room = _Room()
         self._of_kind = {
             kind: [t for t, task in enumerate(tasks) if task.kind == kind] for kind in ("binary", "regression")
         }
-        self._only_binary = len(self._of_kind["binary"]) == self.layout.width
+        self.only_binary = len(self._of_kind["binary"]) == self.layout.width and self.probability is None
 
-    def __call__(self, outputs: Any, targets: Any, mask: Any, n: int, where: str) -> Encoded:
-        """Return the codes of a batch of ``n`` samples; errors start with ``where``, the name of the batch."""
+    def __call__(self, outputs: Any, targets: Any, mask: Any, n: int, where: str, pending: Pending) -> Encoded:
+        """Return the codes of a batch of ``n`` samples; errors start with ``where``, the name of the batch.
+
+        When all tasks are binary, the signed logits are put into the room of ``pending`` instead.
+        """
         labels = self.labels(targets, mask, n, where)
         if self.probability is not None:
             return Encoded(self._custom(outputs, targets, labels, where), labels)
@@ -76,15 +79,15 @@ class Encoder:
         if absent:
             labels = labels.copy()
             labels[:, absent] = np.nan
-        if self._only_binary:
-            codes = _binary(logits, labels, self.layout.tasks.names, where, self._room)
-            return Encoded(codes, labels, partial=bool(absent))
+        if self.only_binary:
+            signed_logits(logits, labels, self._names, where, pending.room(n))
+            return Encoded(None, labels, partial=bool(absent))
         codes, residuals = self._mixed(logits, labels, where)
         return Encoded(codes, labels, residuals, partial=bool(absent))
 
     def labels(self, targets: Any, mask: Any, n: int, where: str) -> Floats:
         """Return the labels as (n, T) float32, NaN where missing, ignored or masked out."""
-        names = self.layout.tasks.names
+        names = self._names
         shape = (n, len(names))
         if not isinstance(targets, torch.Tensor) and isinstance(targets, Mapping):
             labels = np.full(shape, np.nan, np.float32)
@@ -110,16 +113,16 @@ class Encoder:
 
     def from_residuals(self, residuals: Floats) -> NDArray[np.uint16]:
         """Return the codes of residuals (n, T) under the scales, UNSEEN where NaN."""
-        return encode_probability(np.exp(-0.5 * np.square(residuals / self.scales)))
+        return encode_probability(closeness(residuals, self.scales))
 
     def freeze_scales(self, residuals: Floats) -> None:
         """Set the scales that are still unknown from the residuals (n, T) of all sightings of the first epoch."""
         for t, task in enumerate(self.layout.tasks):
             if task.kind == "regression" and np.isnan(self.scales[t]):
-                self.scales[t] = _robust_scale(residuals[:, t])
+                self.scales[t] = robust_scale(residuals[:, t])
 
     def _mask(self, mask: Any, shape: tuple[int, int], where: str) -> NDArray[np.bool_]:
-        names = self.layout.tasks.names
+        names = self._names
         if isinstance(mask, Mapping):
             full = np.zeros(shape, bool)
             for name, value in mask.items():
@@ -140,8 +143,8 @@ class Encoder:
             return self._packed(_float32(outputs), n, where), []
         if isinstance(outputs, Mapping):
             for name in outputs:
-                check_known(f"task ({where}, `outputs`)", name, tasks.names)
-            heads = [outputs.get(name) for name in tasks.names]
+                check_known(f"task ({where}, `outputs`)", name, self._names)
+            heads = [outputs.get(name) for name in self._names]
         else:
             heads = list(outputs)
             if len(heads) != len(tasks):
@@ -181,13 +184,15 @@ class Encoder:
 
     def _mixed(self, logits: Floats, labels: Floats, where: str) -> tuple[NDArray[np.uint16], Floats | None]:
         """Return codes (B, width) of tasks of any kind, and the residuals when a scale is still unknown."""
-        layout, names = self.layout, self.layout.tasks.names
+        layout, names = self.layout, self._names
         codes = np.full((len(labels), layout.width), UNSEEN, np.uint16)
         margins = np.full(labels.shape, np.nan)
         binary, regression = self._of_kind["binary"], self._of_kind["regression"]
         if binary:
             z, y = logits[:, self._starts[binary]], labels[:, binary]
-            codes[:, binary] = _binary(z, y, [names[t] for t in binary], where, self._room)
+            values = np.empty(y.shape, np.float32)
+            signed_logits(z, y, [names[t] for t in binary], where, values)
+            codes[:, binary] = codes_of(values)
             margins[:, binary] = (2 * y - 1) * z
         for t in layout.many:
             z = logits[:, self._starts[t] : self._starts[t] + layout.tasks[t].n_outputs]
@@ -212,48 +217,39 @@ class Encoder:
         if p.shape != labels.shape:
             raise InvalidInputError(f"{where}: `probability` must return shape (B, T) = {labels.shape}; got {p.shape}.")
         p = np.where(np.isnan(labels), np.float32(np.nan), p)
-        _raise_at((p < 0) | (p > 1), p, self.layout.tasks.names, where, "probabilities must be in [0, 1]")
+        _raise_at((p < 0) | (p > 1), p, self._names, where, "probabilities must be in [0, 1]")
         return encode_probability(p)
 
 
-def _binary(logits: Floats, labels: Floats, names: Sequence[str], where: str, room: _Room) -> NDArray[np.uint16]:
-    """Return the codes (B, T) of binary tasks: few passes in place, because this is what a training loop waits for.
+def signed_logits(logits: Floats, labels: Floats, names: Sequence[str], where: str, out: Floats) -> None:
+    """Put -s z / 2 into ``out`` (B, T), with s = 1 for a positive label and -1 for a negative one; NaN where missing.
 
-    With s = 1 for a positive label and -1 for a negative one, p = sigmoid(s z) = 1/2 - tanh(-s z / 2) / 2.
+    Raises when a label is neither 0 nor 1, or a logit is not finite. Few passes, in place: a training loop waits.
     """
-    values, codes = room.take(labels.shape)
-    np.subtract(_HALF, labels, out=values)  # -s / 2, NaN for a missing label
+    np.subtract(_HALF, labels, out=out)
     missing = None
-    if _square(values) != values.size / 4:  # some label is neither 0 nor 1: one cheap test for both reasons
+    if _square(out) != out.size / 4:  # some label is neither 0 nor 1: one cheap test for both reasons
         missing = np.isnan(labels)
         _check_labels(labels, "binary", 2, names, where)
-    values *= logits
+    out *= logits
     if missing is not None:
-        np.copyto(values, np.float32(0.0), where=missing)
-    if not np.isfinite(_square(values)):
-        _raise_at(~np.isfinite(values), logits, names, where, "logits must be finite")
-    np.tanh(values, out=values)
-    values *= -_TOP / 2
-    values += _TOP / 2 + _HALF
-    np.copyto(codes, values, casting="unsafe")  # rounds down, hence the half above
+        np.copyto(out, np.float32(0.0), where=missing)
+    if not np.isfinite(_square(out)):
+        _raise_at(~np.isfinite(out), logits, names, where, "logits must be finite")
     if missing is not None:
-        np.copyto(codes, np.uint16(UNSEEN), where=missing)
-    return codes
+        np.copyto(out, np.float32(np.nan), where=missing)
 
 
-class _Room:
-    """Working memory that is used again: fresh arrays of this size cost as much as the arithmetic."""
-
-    def __init__(self) -> None:
-        self._values = np.empty(0, np.float32)
-        self._codes = np.empty(0, np.uint16)
-
-    def take(self, shape: tuple[int, ...]) -> tuple[Floats, NDArray[np.uint16]]:
-        """Return two arrays of the shape, which overwrite those returned before."""
-        size = math.prod(shape)
-        if size > len(self._values):
-            self._values, self._codes = np.empty(size, np.float32), np.empty(size, np.uint16)
-        return self._values[:size].reshape(shape), self._codes[:size].reshape(shape)
+def codes_of(signed: Floats) -> NDArray[np.uint16]:
+    """Return the codes of p = sigmoid(s z) = 1/2 - tanh(-s z / 2) / 2, overwriting the values."""
+    missing = np.isnan(signed) if np.isnan(_square(signed)) else None
+    np.tanh(signed, out=signed)
+    signed *= -_TOP / 2
+    signed += _TOP / 2 + _HALF  # the half makes the cast below round to nearest
+    if missing is None:
+        return signed.astype(np.uint16)
+    np.copyto(signed, np.float32(UNSEEN), where=missing)
+    return signed.astype(np.uint16)
 
 
 def _multiclass(
@@ -283,14 +279,6 @@ def _residuals(outputs: Floats, labels: Floats, names: Sequence[str], where: str
     _check_labels(labels, "regression", 1, names, where)
     _raise_at(known & ~np.isfinite(outputs), outputs, names, where, "predictions must be finite")
     return np.where(known, np.where(known, outputs, 0) - labels, np.float32(np.nan))
-
-
-def _robust_scale(residuals: Floats) -> float:
-    """Return 1.4826 median |r|; when that is 0 the root mean square, then 1; NaN when there are no residuals."""
-    values = np.abs(residuals[~np.isnan(residuals)].astype(np.float64))
-    if not len(values):
-        return float("nan")
-    return float(1.4826 * np.median(values)) or float(np.sqrt(np.mean(values**2))) or 1.0
 
 
 def _check_labels(labels: Floats, kind: Kind, n_classes: int, names: Sequence[str], where: str) -> None:

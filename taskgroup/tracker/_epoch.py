@@ -13,11 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from taskgroup.datamaps import UNSEEN
-from taskgroup.exceptions import InvalidInputError
 
 __all__ = ["Epoch", "Sightings"]
-
-_MOST = 65535  # sightings of one sample in one epoch, so that sums fit 32 bits
 
 
 @dataclass
@@ -25,19 +22,19 @@ class Sightings:
     """What some samples met in one epoch: sums and counts of their codes, each (R, width)."""
 
     rows: NDArray[np.int64]
-    total: NDArray[np.uint32]
-    count: NDArray[np.uint16]
+    total: NDArray[np.uint64]
+    count: NDArray[np.uint32]
 
     @classmethod
     def none(cls, width: int) -> Sightings:
         """Return an empty set."""
-        return cls(np.empty(0, np.int64), np.empty((0, width), np.uint32), np.empty((0, width), np.uint16))
+        return cls(np.empty(0, np.int64), np.empty((0, width), np.uint64), np.empty((0, width), np.uint32))
 
     @classmethod
     def single(cls, rows: NDArray[np.int64], codes: NDArray[np.uint16]) -> Sightings:
         """Return rows that were seen once, with these codes."""
         seen = codes != UNSEEN
-        return cls(rows, np.where(seen, codes, 0).astype(np.uint32), seen.astype(np.uint16))
+        return cls(rows, np.where(seen, codes, 0).astype(np.uint64), seen.astype(np.uint32))
 
     @classmethod
     def several(cls, rows: NDArray[np.int64], codes: NDArray[np.uint16]) -> Sightings:
@@ -95,8 +92,7 @@ class Epoch:
         if np.maximum.reduce(before) < 0 and (self._place[rows] == places).all():  # all new, all different
             self.codes[rows] = codes
             return
-        unique, first_at, times = np.unique(rows, return_index=True, return_counts=True)
-        self._check_room(unique, before[first_at] >= 0, times)
+        first_at = np.unique(rows, return_index=True)[1]
         first = np.zeros(len(rows), bool)
         first[first_at] = before[first_at] < 0
         self.codes[rows[first]] = codes[first]
@@ -105,7 +101,6 @@ class Epoch:
     def merge(self, other: Sightings) -> None:
         """Add sightings made elsewhere, with unique rows."""
         new = self._place[other.rows] < 0
-        self._check_room(other.rows, ~new, other.count.max(1, initial=0))
         self._place[other.rows] = 0
         once = new & (other.count <= 1).all(1)
         part = Sightings(other.rows[once], other.total[once], other.count[once])
@@ -137,20 +132,6 @@ class Epoch:
         repeats = Sightings(table.rows[:n].copy(), table.total[:n].copy(), table.count[:n].copy())
         self.codes[repeats.rows] = repeats.mean()
         return repeats
-
-    def _check_room(self, rows: NDArray[np.int64], seen: NDArray[np.bool_], times: NDArray[Any]) -> None:
-        """Raise when unique rows, seen some more times, would be seen more often than the sums can hold."""
-        before = seen.astype(np.int64)
-        if self._n_table:
-            slot = self._slots()[rows]
-            before = np.where(slot < 0, before, self._table.count[slot].max(1, initial=0))
-        count = before + times
-        if (count > _MOST).any():
-            at = int(count.argmax())
-            raise InvalidInputError(
-                f"a sample may be seen at most {_MOST} times in one epoch; got {count[at]} for sample {rows[at]}. "
-                "Call end_epoch() more often."
-            )
 
     def _sum(self, new: Sightings) -> None:
         """Add sightings of unique rows to the side table; a row that enters brings along what the codes hold of it."""

@@ -57,6 +57,7 @@ def gather(tracker: DataMapTracker, group: Any = None) -> None:
 
 
 def _part(tracker: DataMapTracker, shared: int) -> _Part:
+    tracker._settle()
     epoch = tracker._epoch
     rows = np.flatnonzero(tracker._targets.changed)
     return _Part(
@@ -71,6 +72,7 @@ def _part(tracker: DataMapTracker, shared: int) -> _Part:
 
 def _join(tracker: DataMapTracker, parts: list[_Part], shared: int) -> None:
     _check(tracker, parts, shared)
+    tracker._settle()
     epochs = [_reopened(tracker, e) for e in range(shared, tracker.n_epochs)]
     for part in parts:
         for epoch, sightings in zip(epochs, part.finished, strict=True):

@@ -22,6 +22,7 @@ __all__ = ["load_state", "state_of"]
 
 def state_of(tracker: DataMapTracker) -> dict[str, Any]:
     """Return the state of a tracker; arrays are copies."""
+    tracker._settle()
     epoch = tracker._epoch
     return {
         **_facts(tracker),
@@ -44,6 +45,7 @@ def load_state(tracker: DataMapTracker, state: Mapping[str, Any]) -> None:
             raise InvalidInputError(
                 f"the state to load must have {name}={value!r}, as this tracker; got {state.get(name)!r}."
             )
+    tracker._pending.drain()
     _load_record(tracker, _to_arrays(state["record"]))
     tracker._targets.load(_to_arrays(state["targets"]))
     tracker._encoder.scales[:] = _to_arrays(state["scales"])

@@ -74,8 +74,11 @@ class Stream:
         right &= seen
         self.count.add(seen)
         self.right.add(right)
-        self.lost.add(self.last & seen & ~right)
-        self.last = (self.last & ~seen) | right
+        seen ^= right  # seen and wrong
+        lost = self.last & seen
+        self.lost.add(lost)
+        self.last ^= lost
+        self.last |= right
         self.n_epochs += 1
 
     def maps(self, **fields: Any) -> DataMaps:

@@ -15,16 +15,18 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from taskgroup._validation import check_choice, check_int, check_known, check_real
+from taskgroup._validation import check_choice, check_int
 from taskgroup.datamaps import UNSEEN, DataMaps
 from taskgroup.exceptions import InvalidInputError
 from taskgroup.tasks import Task, TaskSet
 from taskgroup.tracker._attach import Attachment
-from taskgroup.tracker._encode import Encoder
+from taskgroup.tracker._encode import Encoder, codes_of
 from taskgroup.tracker._epoch import Epoch, Sightings
 from taskgroup.tracker._history import History, MappedHistory
 from taskgroup.tracker._layout import Layout
 from taskgroup.tracker._merge import gather, merge
+from taskgroup.tracker._pending import Pending
+from taskgroup.tracker._regression import given_scales
 from taskgroup.tracker._state import load_state, state_of
 from taskgroup.tracker._stream import Stream
 from taskgroup.tracker._targets import Targets
@@ -116,7 +118,7 @@ class DataMapTracker:
         if margin and probability is not None:
             raise InvalidInputError("`margin` needs logits; with `probability` it must be False.")
         layout = Layout(self.tasks, margin, probability is not None)
-        self._encoder = Encoder(layout, _known_scales(self.tasks, scales), probability, ignore)
+        self._encoder = Encoder(layout, given_scales(self.tasks, scales), probability, ignore)
         given = None if targets is None else self._encoder.given(targets, n_samples)
         self._targets = Targets(self.tasks, n_samples, given)
         self._record: History | Stream
@@ -130,6 +132,7 @@ class DataMapTracker:
         else:
             self._record = History(layout, n_samples, n_epochs)
         self._epoch: Epoch | None = None
+        self._pending = Pending(len(self.tasks))
         self._waiting: list[tuple[NDArray[np.int64], NDArray[np.uint16], NDArray[np.float32]]] = []
         self._shared = 0  # finished epochs that every process holds alike
         self._sealed = False  # the open epoch has been gathered
@@ -171,9 +174,13 @@ class DataMapTracker:
             if not self._targets.given:
                 raise InvalidInputError(f"{where}: `targets` must be given here or to the tracker; got None.")
             targets = self._targets.labels(rows)
-        batch = self._encoder(outputs, targets, mask, len(rows), where)
+        if not self._pending.fits(len(rows)):
+            self._settle()
+        batch = self._encoder(outputs, targets, mask, len(rows), where, self._pending)
         epoch = self._open()
-        if batch.residuals is None:
+        if batch.codes is None:
+            self._pending.keep(rows)
+        elif batch.residuals is None:
             epoch.add(rows, batch.codes)
         else:
             self._waiting.append((rows, batch.codes, batch.residuals))
@@ -190,12 +197,12 @@ class DataMapTracker:
         """
         if self._epoch is None:
             raise InvalidInputError(f"epoch {self.n_epochs} has no batch; call update() before end_epoch().")
+        self._settle()
         if self._waiting:
             self._settle_residuals(self._epoch)
         repeats = self._epoch.close()
-        changed = self._targets.values if self._targets.changed.any() else None
         keep = repeats if self.mergeable else Sightings.none(repeats.total.shape[1])
-        self._record.close(keep, self._info(), changed)
+        self._record.close(keep, self._info(), self._targets.values if self._targets.changed.any() else None)
         if isinstance(self._record, MappedHistory):
             self._targets.changed[:] = False
         self._targets.settle()
@@ -299,6 +306,12 @@ class DataMapTracker:
             self._epoch = Epoch(self._record.open())
         return self._epoch
 
+    def _settle(self) -> None:
+        """Encode and record the batches that are pending."""
+        if len(self._pending):
+            rows, values = self._pending.drain()
+            self._open().add(rows, codes_of(values))
+
     def _rows(self, sample_ids: Any, where: str) -> NDArray[np.int64]:
         """Return checked row numbers."""
         array = sample_ids.numpy(force=True) if isinstance(sample_ids, torch.Tensor) else np.asarray(sample_ids)
@@ -335,15 +348,3 @@ class DataMapTracker:
         found = record.targets()
         if found is not None and not self._targets.given:
             self._targets.load(found)
-
-
-def _known_scales(tasks: TaskSet, scales: Mapping[str, float] | None) -> NDArray[np.float64]:
-    out = np.full(len(tasks), np.nan)
-    for name, value in (scales or {}).items():
-        check_known("task", name, tasks.names)
-        if tasks[tasks.index_of(name)].kind != "regression" or check_real(f"scales[{name!r}]", value, 0.0) == 0.0:
-            raise InvalidInputError(
-                f"`scales` must be positive numbers for regression tasks; got {value!r} for {name!r}."
-            )
-        out[tasks.index_of(name)] = value
-    return out
