@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -109,6 +110,7 @@ _shared: list[tuple[TrainingData, MakeEncoder | None]] = []
 
 
 def _prepare(data: TrainingData, make_encoder: MakeEncoder | None) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which saves and stops its workers
     _shared[:] = [(data, make_encoder)]
 
 
