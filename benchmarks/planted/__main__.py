@@ -34,7 +34,8 @@ def main() -> None:
     parser.add_argument(
         "--seeds", default="0-4", help="first-last; 0-4 were used in development (default), 100-104 not"
     )
-    parser.add_argument("--ours-only", action="store_true", help="leave out the rivals")
+    parser.add_argument("--rows", choices=("default", "ours", "all"), default="all", help="all: with the rivals")
+    parser.add_argument("--suites", help="names, separated by commas; all when left out")
     parser.add_argument("--json", type=Path, help="also write the numbers to this file")
     arguments = parser.parse_args()
     first, last = (int(part) for part in arguments.seeds.split("-"))
@@ -43,7 +44,9 @@ def main() -> None:
     chosen = suites(arguments.data)
     if "mix" not in chosen:
         print("suite `mix` skipped: give --data FOLDER with yeast, emotions, scene and birds.npz\n")
-    methods = _methods(not arguments.ours_only)
+    if arguments.suites is not None:
+        chosen = {name: chosen[name] for name in arguments.suites.split(",")}
+    methods = _methods(arguments.rows)
     results = {name: _suite(make, methods, range(first, last + 1)) for name, make in chosen.items()}
     _print(results, methods)
     print("\npure noise, k=auto: " + _noise(range(first, last + 1)))
@@ -52,7 +55,7 @@ def main() -> None:
         arguments.json.write_text(json.dumps(results, indent=1) + "\n")
 
 
-def _methods(rivals: bool) -> dict[str, Labels]:
+def _methods(rows: str) -> dict[str, Labels]:
     """The default first; then other kinds with the default method, other methods with the default kind, rivals."""
 
     def ours(**options: str) -> Labels:
@@ -61,9 +64,11 @@ def _methods(rivals: bool) -> dict[str, Labels]:
         ).labels  # fmt: skip
 
     table: dict[str, Labels] = {"default (abs-corr, spectral)": ours()}
+    if rows == "default":
+        return table
     table |= {f"kind {kind}": ours(kind=kind) for kind in KINDS if kind != "abs-corr"}
     table |= {f"method {method}": ours(method=method) for method in METHODS if method != "spectral"}
-    return table | (RIVALS if rivals else {})
+    return table | (RIVALS if rows == "all" else {})
 
 
 def _suite(make: Callable[[np.random.Generator], Suite], methods: dict[str, Labels], seeds: range) -> dict:
