@@ -30,7 +30,7 @@ from taskgroup.training import FitSettings, TrainingData, fit_many
 from taskgroup.training._losses import sample_losses, task_means
 from taskgroup.training._stream import batches
 
-STEPS, EPOCHS, REPEATS = 8, 3, 7
+STEPS, EPOCHS, REPEATS = 8, 2, 5
 GROUP_SIZES = (30, 20, 15, 12, 9, 7, 5, 2)
 
 Models = Callable[[], list[MultiTaskModel]]

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Any, Protocol
 
 import torch
+from threadpoolctl import threadpool_limits
 
 from taskgroup.exceptions import TaskGroupError
 from taskgroup.training._data import TrainingData
@@ -100,7 +101,8 @@ def _on_one_thread(unit: Unit, data: TrainingData, starts: Starts, make_encoder:
     n_threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        return run_unit(unit, data, starts, make_encoder)
+        with threadpool_limits(1):  # scikit-learn's solvers call numpy's libraries
+            return run_unit(unit, data, starts, make_encoder)
     finally:
         torch.set_num_threads(n_threads)
 

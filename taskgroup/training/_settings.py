@@ -33,9 +33,9 @@ class FitSettings:
     """
 
     epochs: int = 60
-    patience: int | None = 6
-    batch_size: int = 128
-    learning_rate: float = 3e-3
+    patience: int | None = 5
+    batch_size: int = 192
+    learning_rate: float = 4e-3
     weight_decay: float = 0.0
 
     def __post_init__(self) -> None:
