@@ -1,12 +1,12 @@
 """Planted field conflict: every task depends on two fields of its own. APEM against a shared bottom of equal size.
 
-    python -m benchmarks.field_conflict [--seeds 300 301 302 303 304]
+    python -m benchmarks.field_conflict [--seeds 320 321 322 323 324]
 
-24 categorical fields of 8 values; 8 tasks; task t reads its own two fields through scores e_f(v) ~ N(0, 1):
+24 categorical fields of 8 values; 12 tasks; task t reads its own two fields through scores e_f(v) ~ N(0, 1):
 logit = 3 (e_f e_g + (e_f + e_g) / 2), 4,000 rows to train, 1,000 to choose the epoch, 4,000 to test. The shared bottom
 has the width that matches APEM's number of parameters, the same width of embeddings and the same number of epochs; each
 model takes the better of two learning rates on the validation rows. APEM selects among the fields themselves: without
-an attention block, which did worse here on development seed 0 (.820 against .864, shared bottom .798).
+an attention block, which did worse on development seed 0 with 8 tasks (.820 against .864, shared bottom .798).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from torch.nn import functional as F
 
 from taskgroup.models import APEM, FieldsEncoder, MultiTaskModel, SharedBottom
 
-N_FIELDS, N_VALUES, N_TASKS = 24, 8, 8
+N_FIELDS, N_VALUES, N_TASKS = 24, 8, 12
 PARTS = {"train": slice(0, 4000), "valid": slice(4000, 5000), "test": slice(5000, 9000)}
 NAMES = [f"t{t}" for t in range(N_TASKS)]
 RATES = (3e-3, 1e-2)
@@ -97,8 +97,8 @@ def auc(model: MultiTaskModel, x: torch.Tensor, y: torch.Tensor, part: str) -> f
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[300, 301, 302, 303, 304])
-    parser.add_argument("--epochs", type=int, default=15)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[320, 321, 322, 323, 324])
+    parser.add_argument("--epochs", type=int, default=25)
     parser.add_argument("--width", type=int, default=8)
     arguments = parser.parse_args()
     torch.set_num_threads(1)

@@ -1,10 +1,11 @@
 """Planted pairs: two pairs of regression tasks; tasks of a pair are related, pairs are not. Do related tasks share?
 
-    python -m benchmarks.synthetic_pairs [--seeds 200 201 202 203 204] [--relatedness 1.0]
+    python -m benchmarks.synthetic_pairs [--seeds 210 211 212 213 214] [--relatedness 1.0]
 
 The generator of the mixture-of-experts paper (Ma et al., KDD 2018, section 3.2): u1, u2 orthonormal, w1 = u1,
 w2 = r u1 + sqrt(1 - r^2) u2, y = w.x + sum_{i <= m} sin(i w.x + (i - 1)^2) + N(0, .01^2). The two pairs read
-different halves of the input. Test error is the mean squared error over the variance of the target.
+different halves of the input; three layers of 8, four components each. Test error is the mean squared error over the
+variance of the target. The gumbel gate's budget and entropy weight were chosen on development seeds 0 to 2.
 """
 
 from __future__ import annotations
@@ -22,13 +23,15 @@ from taskgroup.tasks import Task, TaskSet
 
 TASKS = TaskSet(Task(name, "regression") for name in ("a1", "a2", "b1", "b2"))
 PAIRS = Grouping.from_labels(TASKS, [0, 0, 1, 1])
-HIDDEN = (16, 16, 16)
+HIDDEN = (8, 8, 8)
 METHODS = {
     "single-task": lambda d, steps: SingleTask(d, TASKS, hidden=HIDDEN),
     "shared-bottom": lambda d, steps: SharedBottom(d, TASKS, hidden=HIDDEN),
     "softmax": lambda d, steps: sparse(d, steps, gate="softmax"),
     "dselect": lambda d, steps: sparse(d, steps, gate="dselect"),
-    "gumbel": lambda d, steps: sparse(d, steps, gate="gumbel", start=0.9, budget=0.5, budget_weight=0.5),
+    "gumbel": lambda d, steps: sparse(
+        d, steps, gate="gumbel", start=0.9, budget=0.5, budget_weight=0.5, entropy_weight=0.02
+    ),
     "true groups": lambda d, steps: SingleTask(d, TASKS, hidden=HIDDEN, units="group", grouping=PAIRS),
 }
 
@@ -83,7 +86,7 @@ def run(seed: int, relatedness: float, steps: int, lr: float, n: int, methods: l
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[200, 201, 202, 203, 204])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[210, 211, 212, 213, 214])
     parser.add_argument("--methods", nargs="+", default=list(METHODS))
     parser.add_argument("--relatedness", type=float, default=1.0)
     parser.add_argument("--steps", type=int, default=3000)
