@@ -22,7 +22,6 @@ N_EPOCHS, N_WRONG = 12, 40
 def record(X: np.ndarray, Y: np.ndarray, tasks: TaskSet) -> DataMaps:
     """Train one classifier per task and record, after every epoch, what it thinks of the true labels."""
     history = np.empty((N_EPOCHS, *Y.shape), np.uint16)
-    correct = np.empty(history.shape, bool)
     for t in range(len(tasks)):
         model = SGDClassifier(loss="log_loss", learning_rate="constant", eta0=0.002, random_state=t)
         for epoch in range(N_EPOCHS):
@@ -30,8 +29,7 @@ def record(X: np.ndarray, Y: np.ndarray, tasks: TaskSet) -> DataMaps:
             positive = model.predict_proba(X)[:, 1]
             truth = np.where(Y[:, t] == 1, positive, 1 - positive)
             history[epoch, :, t] = encode_probability(truth)
-            correct[epoch, :, t] = truth > 0.5
-    return DataMaps.from_history(tasks, history, correct=correct, targets=Y.astype(np.float32))
+    return DataMaps.from_history(tasks, history, targets=Y.astype(np.float32))
 
 
 def main() -> None:

@@ -44,17 +44,14 @@ def synthetic_maps(tasks, labels, n_samples, rng, n_epochs=8):
     for epoch in range(n_epochs):
         logit = skill * pace * np.log1p(epoch + 0.3) * 1.1 + 0.7 * rng.normal(size=skill.shape)
         history[epoch] = encode_probability(np.where(missing, np.nan, 1 / (1 + np.exp(-logit))))
-    regression = np.array([task.kind == "regression" for task in tasks])
-    maps = DataMaps.from_history(
+    return DataMaps.from_history(
         tasks,
         history,
-        correct=(history > 32767) & ~missing,
+        right=history[:, :, [task.kind == "multiclass" for task in tasks]],
         targets=np.where(missing, np.nan, rng.integers(0, 2, skill.shape)).astype(np.float32),
         sample_ids=np.arange(n_samples) * 2,
         info={"mode": "history", "n_epochs": n_epochs},
     )
-    maps.correctness[:, regression] = np.nan
-    return maps
 
 
 def _profile(path, tasks, labels, n_samples, rng, steps):
