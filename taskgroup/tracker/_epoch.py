@@ -58,7 +58,7 @@ class Epoch:
     """The codes of one epoch, (N, width), filled in place.
 
     A row's first sighting is stored as it is. When the row comes again it moves to a side table of integer sums, and
-    :meth:`close` writes the mean back.
+    :meth:`close` writes the mean back. Rows that were not seen hold anything until then: read :attr:`seen_codes`.
     """
 
     codes: NDArray[np.uint16]
@@ -69,18 +69,14 @@ class Epoch:
     _n_table: int = field(init=False, default=0)
 
     def __post_init__(self) -> None:
-        self.codes.fill(UNSEEN)
         self._place = np.full(len(self.codes), -1, np.int32)
         self._table = Sightings.none(self.codes.shape[1])
 
     @classmethod
     def reopen(cls, codes: NDArray[np.uint16], repeats: Sightings) -> Epoch:
         """Return a finished epoch opened again: its codes, and the sums of the rows that were seen more than once."""
-        kept = codes.copy()
         epoch = cls(codes)
-        codes[:] = kept
-        seen = np.flatnonzero((kept != UNSEEN).any(1))
-        epoch._place[seen] = 0
+        epoch._place[(codes != UNSEEN).any(1)] = 0
         epoch._store(repeats)
         return epoch
 
@@ -101,6 +97,7 @@ class Epoch:
     def merge(self, other: Sightings) -> None:
         """Add sightings made elsewhere, with unique rows."""
         new = self._place[other.rows] < 0
+        self.codes[other.rows[new]] = UNSEEN
         self._place[other.rows] = 0
         once = new & (other.count <= 1).all(1)
         part = Sightings(other.rows[once], other.total[once], other.count[once])
@@ -126,11 +123,17 @@ class Epoch:
         table, n = self._table, self._n_table
         return Sightings(table.rows[:n], table.total[:n], table.count[:n])
 
+    @property
+    def seen_codes(self) -> NDArray[np.uint16]:
+        """The codes, with UNSEEN now written into the rows that were not seen."""
+        self.codes[self._place < 0] = UNSEEN
+        return self.codes
+
     def close(self) -> Sightings:
-        """Write the means of repeat sightings into the codes and return the side table."""
+        """Write the means of repeat sightings and the unseen rows into the codes; return the side table."""
         table, n = self._table, self._n_table
         repeats = Sightings(table.rows[:n].copy(), table.total[:n].copy(), table.count[:n].copy())
-        self.codes[repeats.rows] = repeats.mean()
+        self.seen_codes[repeats.rows] = repeats.mean()
         return repeats
 
     def _sum(self, new: Sightings) -> None:

@@ -28,7 +28,7 @@ def state_of(tracker: DataMapTracker) -> dict[str, Any]:
         **_facts(tracker),
         "record": _to_tensors(_record_state(tracker)),
         "epoch": None if epoch is None else _to_tensors(
-            {"codes": epoch.codes, "repeats": vars(epoch.repeats), "n_batches": epoch.n_batches}
+            {"codes": epoch.seen_codes, "repeats": vars(epoch.repeats), "n_batches": epoch.n_batches}
         ),
         "waiting": [_to_tensors(list(batch)) for batch in tracker._waiting],
         "scales": _to_tensors(tracker._encoder.scales),
