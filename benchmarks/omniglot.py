@@ -1,6 +1,6 @@
 """Omniglot, 20 alphabets as 20 tasks that share no samples: sparse allocation and its controls.
 
-    python -m benchmarks.omniglot DATA/omniglot_28.npz [--rounds 1500] [--seeds 3] [--out rows.json]
+    python -m benchmarks.omniglot --data DIR [--rounds 1500] [--seeds 3] [--out rows.json]
 
 The reduced protocol: 28x28 images, stem conv5x5/2 -> 32, three routed layers of eight 3x3 convolutions (strides 2, 1,
 2), a linear head per alphabet, dropout .5, batch 16 per task, Adam 2e-3 with a cosine, shifts of up to 2 pixels; per
@@ -52,7 +52,7 @@ class Stem(nn.Module):
         return torch.relu(self.norm(self.convolution(x.view(-1, 1, 28, 28)))).flatten(1)
 
 
-def load(path: str) -> tuple[list[torch.Tensor], list[torch.Tensor], list[torch.Tensor], TaskSet]:
+def load(path: Path) -> tuple[list[torch.Tensor], list[torch.Tensor], list[torch.Tensor], TaskSet]:
     """Return images (n, 784), characters and split (0 train, 1 valid, 2 test) of every alphabet."""
     with np.load(path, allow_pickle=False) as file:
         images, alphabet, character, drawer = (file[k] for k in ("images", "alphabet", "character", "drawer"))
@@ -124,7 +124,7 @@ def error(model: MultiTaskModel, data: tuple, part: int) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data")
+    parser.add_argument("--data", type=Path, help="folder with omniglot_28.npz")
     parser.add_argument("--rounds", type=int, default=1500)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--methods", nargs="+", default=list(METHODS))
@@ -133,7 +133,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("omniglot.json"))
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    data = load(arguments.data)
+    if arguments.data is None:
+        print("skipped: needs omniglot_28.npz, give its folder by --data")
+        return
+    data = load(arguments.data / "omniglot_28.npz")
     results = json.loads(arguments.out.read_text()) if arguments.out.exists() else []
     for seed in arguments.seeds:
         for method in arguments.methods:
