@@ -27,7 +27,7 @@ from torch import Tensor
 from taskgroup._validation import check_choice
 from taskgroup.exceptions import InvalidInputError
 from taskgroup.models import MultiTaskModel
-from taskgroup.training._cost import Cost, Flops, count_flops, n_parameters
+from taskgroup.training._cost import Cost, count_flops, n_parameters
 from taskgroup.training._data import TrainingData
 from taskgroup.training._loop import fit_loop
 from taskgroup.training._settings import FitSettings
@@ -119,8 +119,7 @@ def fit_many(
             fit_loop(rest, data, settings, observer)
         if progress is not None:
             progress(len(jobs))
-    counted: dict[object, Flops] = {}
-    return [_fitted(job, data, counted) for job in jobs]
+    return [_fitted(job, data) for job in jobs]
 
 
 @torch.no_grad()
@@ -159,11 +158,8 @@ def _timed(jobs: Sequence[Job]) -> Iterator[None]:
         job.seconds = (time.process_time() - start) / len(jobs)
 
 
-def _fitted(job: Job, data: TrainingData, counted: dict[object, Flops]) -> Fitted:
-    shapes = (type(job.model), *(tuple(p.shape) for p in job.model.parameters()))
-    if shapes not in counted:
-        counted[shapes] = count_flops(job.model, data.train.x.shape[1])
-    forward, backward = counted[shapes]
+def _fitted(job: Job, data: TrainingData) -> Fitted:
+    forward, backward = count_flops(job.model, data.train.x.shape[1])
     examples = job.epoch * len(data.train.x)
     judged = len(job.valid_loss) * len(data.valid.x)
     cost = Cost(

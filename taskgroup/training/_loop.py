@@ -64,7 +64,7 @@ def _epoch(
         rows = {seed: next(orders[seed]) for seed in seeds}
         inputs = {seed: Part(*(tensor[rows[seed]] for tensor in data.train)) for seed in seeds}
         for job in jobs:
-            torch.manual_seed(step_seed(job.seed, epoch, step))
+            torch.default_generator.manual_seed(step_seed(job.seed, epoch, step))
             outputs = job.model.logits(inputs[job.seed].x)
             if observer is not None:
                 observer.on_batch(job.index, rows[job.seed], outputs.detach())

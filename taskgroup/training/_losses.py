@@ -32,8 +32,11 @@ def sample_losses(tasks: TaskSet, outputs: Tensor, y: Tensor) -> Tensor:
     >>> sample_losses(TaskSet(["a"]), torch.zeros(1, 1), torch.ones(1, 1))
     tensor([[0.6931]])
     """
+    kinds = {task.kind for task in tasks}
+    if kinds == {"binary"}:
+        return F.binary_cross_entropy_with_logits(outputs, y, reduction="none")
     regression = torch.tensor([task.kind == "regression" for task in tasks])
-    if all(task.n_outputs == 1 for task in tasks):
+    if "multiclass" not in kinds:
         return column_losses(outputs, y, regression)
     pieces = torch.split(outputs, [task.n_outputs for task in tasks], dim=1)
     return torch.stack(

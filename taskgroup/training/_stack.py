@@ -152,7 +152,7 @@ class _Stack:
         """Return the dropout masks (1, width, B) of all layers, as the networks alone would draw them."""
         if not self.dropout:
             return []
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         widths = [bias.shape[1] for bias in self.parameters[1:-2:2]]
         return [F.dropout(torch.ones(1, n_samples, width), self.dropout).transpose(1, 2) for width in widths]
 
