@@ -61,7 +61,8 @@ def main() -> None:
     single = _mlps([[name] for name in names])
     work = [
         ("100 single-task MLPs 64-128-64-1", 64, 128, single), ("100 single-task MLPs 64-128-64-1", 64, 1024, single),
-        ("8 unequal groups, MLP 64-128-64", 64, 128, _mlps(groups)), ("8 unequal groups, MLP 64-128-64", 64, 512, _mlps(groups)),
+        ("8 unequal groups, MLP 64-128-64", 64, 128, _mlps(groups)),
+        ("8 unequal groups, MLP 64-128-64", 64, 512, _mlps(groups)),
         ("8 unequal groups, CNN", 256, 128, _cnns(groups)),
     ]  # fmt: skip
     print(
