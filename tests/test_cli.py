@@ -271,3 +271,15 @@ def test_sigterm_ends_with_143_and_resume_finishes(data, tmp_path):
 def test_datasets_and_doctor_answer_in_json():
     assert "digits" in json.loads(taskgroup("datasets", "--json").stdout)["bundled"]
     assert json.loads(taskgroup("doctor", "--json").stdout)["facts"]["cores"] >= 1
+
+
+def test_the_choices_of_the_command_line_are_those_of_the_library():
+    from taskgroup_cli import cluster, retrain
+
+    from taskgroup.cluster import METHODS
+    from taskgroup.features import KINDS
+    from taskgroup.models import ARCHITECTURES
+
+    assert set(cluster.KINDS) == set(KINDS)
+    assert set(cluster.METHODS) == set(METHODS)
+    assert set(retrain.ARCHITECTURES) == set(ARCHITECTURES) - {"single-task"}
