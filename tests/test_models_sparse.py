@@ -5,11 +5,13 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from taskgroup.data import TaskTable
 from taskgroup.exceptions import InvalidInputError
 from taskgroup.grouping import Grouping
 from taskgroup.models import SparseAllocation
 from taskgroup.models._routed import RoutedConv, RoutedLinear
 from taskgroup.models._routing import GateTable
+from taskgroup.training import FitSettings, TrainingData, fit_many
 
 TASKS = ["a", "b", "c"]
 
@@ -223,3 +225,19 @@ def test_gates_and_components_learn(gate):
 def test_wrong_arguments_are_refused(options, match):
     with pytest.raises(InvalidInputError, match=match):
         SparseAllocation(5, TASKS, **options)
+
+
+def test_the_trainer_tells_the_steps_and_adds_the_penalty():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(80, 5))
+    data = TrainingData.from_table(TaskTable.from_arrays(X, (X[:, :3] > 0).astype(float), TASKS))
+    settings = FitSettings(epochs=3, patience=None, batch_size=16, learning_rate=0.02)
+    steps = 3 * -(-len(data.train.x) // 16)
+    shares = {}
+    for weight in (0.0, 100.0):
+        torch.manual_seed(0)
+        model = SparseAllocation(5, TASKS, hidden=(4,), gate="gumbel", start=0.9, budget=0.2, budget_weight=weight)
+        fit_many([model], data, seeds=[0], settings=settings)
+        assert model.total_steps == model.steps == steps
+        shares[weight] = float(model.allocation().mean())
+    assert shares[100.0] < shares[0.0] - 0.2

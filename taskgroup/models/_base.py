@@ -107,6 +107,9 @@ class MultiTaskModel(nn.Module, ABC):
         """Return what the architecture adds to the loss, a scalar: 0 for most."""
         return self.heads.bias.new_zeros(())
 
+    def expect_steps(self, total: int) -> None:
+        """Hear how many training steps are to come at most, for schedules inside the model: most have none."""
+
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         """Return {task name: logits}: (B,) for binary and regression tasks, (B, C) for multiclass ones."""
         columns = torch.split(self.logits(x), [task.n_outputs for task in self.tasks], dim=1)

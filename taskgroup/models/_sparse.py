@@ -52,8 +52,8 @@ class SparseAllocation(MultiTaskModel):
     n_active : int, default 2
         Components a unit uses with ``"dselect"`` and ``"random"``.
     total_steps : int, optional
-        Training steps to come; gates stop sampling and stay at their modes after `explore` of them. None samples
-        throughout.
+        Training steps to come; gates stop sampling and stay at their modes after `explore` of them. Left out, a
+        trainer may say it (:meth:`expect_steps`); until then gates sample throughout.
     explore : float, default 0.6
         Share of the steps with sampling.
     budget : float, default 1
@@ -70,7 +70,7 @@ class SparseAllocation(MultiTaskModel):
     tower : int, default 0
         Width of each task's own hidden layer; 0 for a linear head.
     dropout : float, default 0
-        Dropout after each layer, in [0, 1).
+        Dropout after each linear layer, or after the last of the convolutions, in [0, 1).
     encoder : Module, optional
         Turns inputs into (B, in_features).
     units : {"task", "group"}, default "task"
@@ -175,9 +175,17 @@ class SparseAllocation(MultiTaskModel):
         temperature = max(0.5, 50.0 / (self.steps + 1) ** 0.5)
         sample = self.training and (self.total_steps is None or self.steps < self.explore * self.total_steps)
         self.steps += self.training
+        after_every_layer = self.image_shape is None
         for layer, table in zip(self.layers, self._tables(), strict=True):
-            features = F.dropout(layer(features, table.weights(sample, temperature)), self.dropout, self.training)
+            features = layer(features, table.weights(sample, temperature))
+            if after_every_layer or layer is self.layers[-1]:
+                features = F.dropout(features, self.dropout, self.training)
         return features.flatten(2)
+
+    def expect_steps(self, total: int) -> None:
+        """Hear how many training steps are to come, unless `total_steps` was given."""
+        if self.options["total_steps"] is None:
+            self.total_steps = total
 
     def penalty(self) -> Tensor:
         """Return what to add to the loss, a scalar.

@@ -29,6 +29,8 @@ def fit_loop(jobs: Sequence[Job], data: TrainingData, settings: FitSettings, obs
         [parameter for job in jobs for parameter in job.model.parameters() if parameter.requires_grad],
         lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True,
     )  # fmt: skip
+    for job in jobs:
+        job.model.expect_steps(settings.epochs * -(-len(data.train.x) // settings.batch_size))
     best = {job: _snapshot(job) for job in jobs}
     for job in jobs:
         job.record(_valid_loss(job, data.valid), settings.patience)
@@ -68,7 +70,8 @@ def _epoch(
             outputs = job.model.logits(inputs[job.seed].x)
             if observer is not None:
                 observer.on_batch(job.index, rows[job.seed], outputs.detach())
-            _task_losses(job, outputs, inputs[job.seed]).dot(job.weights).backward()  # type: ignore[no-untyped-call]
+            loss = _task_losses(job, outputs, inputs[job.seed]).dot(job.weights) + job.model.penalty()
+            loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
 
