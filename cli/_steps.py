@@ -81,6 +81,8 @@ def retrain_step(run: Run, table: TaskTable, settings: Mapping[str, Any], output
         retrain(
             table, grouping, profile=fitted, arch=settings["arch"], units=settings["units"],
             encoder=settings["encoder"], seeds=settings["seeds"], random_state=settings["seed"],
+            start=settings["start"], members=settings["members"], soft=settings["answers"],
+            shared_layers=settings["shared_layers"], tune=settings["tune"],
             jobs=settings["jobs"], executor=pool, methods=settings["methods"], max_models=settings["max_models"],
             max_flops=settings["max_flops"], out=run.path, resume=resume, progress=progress,
         )  # fmt: skip

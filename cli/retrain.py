@@ -24,6 +24,16 @@ def retrain_options(command: Any) -> Any:
         option("--methods", default=None, metavar="NAME[,NAME...]", help="Methods to fit; all by default."),
         option("--executor", default=None, metavar="dask://HOST:PORT", help="Fit on a dask cluster."),
         option("--jobs", type=click.IntRange(1), default=None, help="Worker processes; one per core by default."),
+        option("--tune", type=click.IntRange(1, 6), default=3, show_default=True,
+               help="Recipes tried on validation data for each family of networks; 1 for none."),
+        option("--shared-layers", type=click.IntRange(0), default=0, show_default=True,
+               help="Hidden layers, from the input, that all groups share."),
+        option("--answers", type=click.Choice(("best", "mean")), default="best", show_default=True,
+               help="Soft groups: a task's best group answers, or all by membership."),
+        option("--members", type=click.IntRange(1), default=3, show_default=True,
+               help="All-in-one networks that are specialised to every group."),
+        option("--start", type=click.Choice(("members", "profile", "scratch")), default="members", show_default=True,
+               help="Where group networks start."),
         option("--units", type=click.Choice(("task", "group", "both")), default="task", show_default=True,
                help="Other architectures: a model per group (task), or one whose units are the groups."),
         option("--encoder", type=click.Choice(("auto", "mlp", "fields", "cnn", "resnet18")), default="auto",
@@ -43,7 +53,10 @@ def retrain_settings(given: Mapping[str, Any], seed: int) -> dict[str, Any]:
         if name not in ARCHITECTURES:
             raise click.BadParameter(f"must be among {', '.join(ARCHITECTURES)}; got {name!r}.", param_hint="--arch")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    same = ("seeds", "encoder", "units", "executor", "max_models", "max_flops")
+    same = (
+        "seeds", "encoder", "units", "start", "members", "answers", "shared_layers", "tune", "executor", "max_models",
+        "max_flops",
+    )  # fmt: skip
     return {
         **{name: given[name] for name in same},
         "arch": names,

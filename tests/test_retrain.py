@@ -262,6 +262,29 @@ def test_tuning_spends_the_same_budget_on_every_family(table, grouping):
     assert result.ledger["recipes"]["mtl-wide"]["hidden"] > result.ledger["recipes"]["mtl"]["hidden"]
 
 
+def test_finished_trials_of_the_tuning_are_not_run_again(table, grouping, tmp_path, monkeypatch):
+    options = {"methods": ["stl", "mtl-wide"], "tune": 2, "out": tmp_path, **FAST | {"seeds": 1}}
+    _spy(monkeypatch, fail_at="mtl-wide/-1/m0")
+    with pytest.raises(RuntimeError, match="power cut"):
+        retrain(table, grouping, **options)
+    monkeypatch.undo()
+    ran = _spy(monkeypatch)
+    resumed = retrain(table, grouping, resume=True, **options)
+    assert ran.count("mtl-wide/-1/m0") == 2
+    assert "stl/-1/part0" not in ran
+    del ran[:]
+    again = retrain(table, grouping, resume=True, **options)
+    assert not ran
+    assert again.ledger["tuning"] == resumed.ledger["tuning"]
+
+
+def test_groups_that_start_from_the_profile_keep_its_recipe(table, grouping):
+    found = profile(table, epochs=2, hidden=(6,))
+    result = retrain(table, grouping, profile=found, start="profile", methods=["grouped", "stl"], **FAST | {"seeds": 1})
+    assert set(result.ledger["tuning"]) == {"stl", "mtl-wide"}
+    assert result.ledger["recipes"]["mtl"]["hidden"] == (6,)
+
+
 def test_one_group_leaves_out_what_would_be_the_same(table):
     whole = Grouping.from_labels(table.tasks, [0] * 6)
     result = retrain(table, whole, **FAST | {"seeds": 1})

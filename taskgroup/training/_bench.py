@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from taskgroup._artifact import write_json
+from taskgroup._artifact import content_hash, write_json
 from taskgroup.data import TaskTable
 from taskgroup.grouping import Grouping
 from taskgroup.training._controls import label_grouping, n_weights, wide_hidden
@@ -94,7 +94,19 @@ class Bench:
     def _designed(self, grouping: Grouping, n_candidates: int) -> tuple[Design, dict[str, Any]]:
         if n_candidates < 2:
             return self._widened(self.design, grouping), {}
-        return tune(self.design, n_candidates, lambda design: self._widened(design, grouping), self.run_all)
+        return tune(self.design, n_candidates, lambda design: self._widened(design, grouping), self._losses_of)
+
+    def _losses_of(self, trials: list[list[Unit]]) -> list[float]:
+        """Return the mean least validation loss of each trial's networks; the store remembers finished trials."""
+        keys = [content_hash(*(unit.key(self.data_hash, {}) for unit in units)) for units in trials]
+        new = [(key, units) for key, units in zip(keys, trials, strict=True) if key not in self.store.trials]
+        results = self.run_all([(unit, {}) for _, units in new for unit in units])
+        self._report("tuning", len(trials) - len(new), len(trials))
+        for number, (key, units) in enumerate(new, 1):
+            least = [min(item.history["valid_loss"]) for _ in units for item in next(results)]
+            self.store.note_trial(key, float(np.mean(least)))
+            self._report("tuning", len(trials) - len(new) + number, len(trials))
+        return [self.store.trials[key] for key in keys]
 
     def predictions(self, split: Literal["valid", "test"]) -> dict[str, dict[int | str, Packed]]:
         """Return {method: {seed: packed outputs}}; random-groups has a leading axis of draws."""

@@ -33,7 +33,7 @@ def choose_grouping(
     seeds, random_state
         As for :func:`retrain`, which should be given another `random_state` afterwards.
     **options
-        Further arguments of :func:`retrain`.
+        Further arguments of :func:`retrain`; nothing is tuned unless `tune` says so.
 
     Returns
     -------
@@ -52,7 +52,8 @@ def choose_grouping(
     with tempfile.TemporaryDirectory() as folder:  # finished all-in-one networks are found there again
         for grouping in groupings:
             result = retrain(
-                table, grouping, methods=["grouped"], seeds=seeds, random_state=random_state, out=folder, **options
-            )
+                table, grouping, methods=["grouped"], seeds=seeds, random_state=random_state, out=folder,
+                **{"tune": 1, **options},
+            )  # fmt: skip
             scores.append(float(np.nanmean(result.scorecard.main["valid"]["grouped"].by_seed)))
     return groupings[int(np.argmax(scores))], scores

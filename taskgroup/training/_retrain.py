@@ -85,7 +85,7 @@ def retrain(
     soft: Literal["best", "mean"] = "best",
     shared_layers: int = 0,
     draws: int = 3,
-    tune: int = 1,
+    tune: int = 3,
     jobs: int = 1,
     executor: Executor | None = None,
     out: str | os.PathLike[str] | None = None,
@@ -134,7 +134,8 @@ def retrain(
         Random groupings of the same sizes.
     tune : int
         Candidates of learning rate, dropout and width that are tried, on validation data, for each family of networks:
-        single-task, all-in-one with all that starts from it, wide. 1 takes everything as given.
+        single-task, all-in-one with all that starts from it, wide. 1 takes everything as given. With
+        ``start="profile"`` the all-in-one recipe is the profile's.
     jobs : int
         Local processes, one thread each.
     executor : Executor, optional
@@ -170,7 +171,7 @@ def retrain(
     check_int("seeds", seeds, low=1)
     check_int("draws", draws, low=1)
     check_int("jobs", jobs, low=1)
-    check_int("tune", tune, low=1, high=1 if start == "profile" else len(CANDIDATES))
+    check_int("tune", tune, low=1, high=len(CANDIDATES))
     _check_inputs(table, grouping, profile, start)
     archs = [arch] if isinstance(arch, str) else list(arch)
     wanted = _wanted(methods, archs, check_choice("units", units, tuple(_ADDS)), grouping)

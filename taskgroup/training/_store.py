@@ -2,7 +2,7 @@
 
 A unit's networks lie below ``models/``; its completion marker ``<unit>.done.json`` is written last and holds the hash
 of everything the result depends on. A unit whose marker has the same hash is never trained again, so baselines that do
-not depend on the grouping survive a new grouping.
+not depend on the grouping survive a new grouping. The losses of the trials of the tuning are in ``trials.json``.
 """
 
 from __future__ import annotations
@@ -36,6 +36,8 @@ class Store:
         self.folder, self.resume = folder, resume
         self.trained: dict[str, Trained] = {}
         self.done: dict[str, dict[str, Any]] = {}
+        path = self._trials_path()
+        self.trials: dict[str, float] = read_json(path, "trials")["losses"] if path and path.is_file() else {}
 
     def find(self, unit: Unit, key: str, data: TrainingData, make_encoder: MakeEncoder | None) -> bool:
         """Take up a finished unit; return whether there is one.
@@ -70,11 +72,20 @@ class Store:
         if self.folder is not None:
             self._write(self.folder, unit.name)
 
+    def note_trial(self, key: str, loss: float) -> None:
+        """Remember the validation loss of a trial of the tuning."""
+        self.trials[key] = loss
+        if (path := self._trials_path()) is not None:
+            write_json(path, "trials", {"losses": self.trials})
+
     def save(self, folder: Path) -> None:
         """Write everything below another folder."""
         if self.folder is None or folder.resolve() != self.folder.resolve():
             for name in self.done:
                 self._write(folder, name)
+
+    def _trials_path(self) -> Path | None:
+        return None if self.folder is None else self.folder / "trials.json"
 
     def _keep(self, unit: Unit, key: str, trained: Sequence[Trained]) -> None:
         self.trained |= {item.network.path: item for item in trained}

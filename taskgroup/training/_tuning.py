@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from taskgroup.training._executors import RunAll
 from taskgroup.training._methods import Design, Family
 from taskgroup.training._settings import Recipe
 from taskgroup.training._unit import Unit
@@ -27,12 +26,16 @@ CANDIDATES: tuple[tuple[float, float, float], ...] = (
 _SEED = -1  # a repetition that no score is taken from
 
 Make = Callable[[Design], list[Unit]]
+LossesOf = Callable[[list[list[Unit]]], list[float]]
+"""The mean over the networks of each list of units of the least validation loss."""
 
 
 def tune(
-    design: Design, n_candidates: int, widen: Callable[[Design], Design], run_all: RunAll
+    design: Design, n_candidates: int, widen: Callable[[Design], Design], losses_of: LossesOf
 ) -> tuple[Design, dict[str, Any]]:
     """Return the design with the best recipe of each family, and {family: trials}.
+
+    Groups that start from the profile model have its recipe, so there is nothing to choose for its family.
 
     Parameters
     ----------
@@ -42,8 +45,8 @@ def tune(
         How many of :data:`CANDIDATES` are tried for each family.
     widen : callable
         Sets the widths of the wide network, which follow from those of the group networks.
-    run_all : callable
-        Runs units of work.
+    losses_of : callable
+        Trains units of work and judges them.
     """
     trials: dict[str, Any] = {}
     makers: dict[Family, Make] = {
@@ -51,23 +54,16 @@ def tune(
         "mtl": lambda d: d.all_in_one(_SEED, [0]),
         "mtl-wide": lambda d: widen(d).all_in_one(_SEED, [0], wide=True),
     }
+    if design.start == "profile":
+        del makers["mtl"]
     for family, make in makers.items():
-        design, trials[family] = _tune_family(design, family, make, n_candidates, run_all)
+        designs = [_with(design, family, candidate) for candidate in CANDIDATES[:n_candidates]]
+        losses = losses_of([make(trial) for trial in designs])
+        trials[family] = [
+            {**trial.recipes[family].to_dict(), "valid_loss": loss} for trial, loss in zip(designs, losses, strict=True)
+        ]
+        design = designs[int(np.argmin(losses))]
     return widen(design), trials
-
-
-def _tune_family(
-    design: Design, family: Family, make: Make, n_candidates: int, run_all: RunAll
-) -> tuple[Design, list[dict[str, Any]]]:
-    designs = [_with(design, family, candidate) for candidate in CANDIDATES[:n_candidates]]
-    units = [make(trial) for trial in designs]
-    results = run_all([(unit, {}) for own in units for unit in own])
-    losses = [float(np.mean([min(item.history["valid_loss"]) for _ in own for item in next(results)])) for own in units]
-    best = designs[int(np.argmin(losses))]
-    rows = [
-        {**trial.recipes[family].to_dict(), "valid_loss": loss} for trial, loss in zip(designs, losses, strict=True)
-    ]
-    return best, rows
 
 
 def _with(design: Design, family: Family, candidate: tuple[float, float, float]) -> Design:
