@@ -73,14 +73,16 @@ def mix_table(folder: Path, seed: int) -> TaskTable:
     )
 
 
-def run_seed(folder: Path, seed: int, jobs: int, tune: int) -> dict[str, Any]:
+def run_seed(folder: Path, seed: int, jobs: int, tune: int, choose: str) -> dict[str, Any]:
     """Return mean test scores of every method, of the plan and of the oracle groups, for one seed."""
     start = time.time()
     table = mix_table(folder, seed)
     oracle = Grouping.from_labels(table.tasks, [SOURCES.index(str(task.family)) for task in table.tasks])
     found = profile(table, random_state=seed, **PROFILE)
-    candidates = [group_tasks(found.maps, k=k, n_splits=0, random_state=seed) for k in CANDIDATES]
-    grouping, _ = choose_grouping(table, candidates, random_state=seed + 1000, dropout=0.5, settings=SLOW)
+    grouping = group_tasks(found.maps, k="auto", random_state=seed)
+    if choose == "validation":
+        candidates = [group_tasks(found.maps, k=k, n_splits=0, random_state=seed) for k in CANDIDATES]
+        grouping, _ = choose_grouping(table, candidates, random_state=seed + 1000, dropout=0.5, settings=SLOW)
     common = {"seeds": 1, "random_state": seed, "jobs": jobs, "tune": tune, "settings": BASE}
     ours = retrain(table, grouping, profile=found, **common)
     best = retrain(table, oracle, methods=["grouped"], **common)
@@ -108,6 +110,7 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0, help="first seed")
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--tune", type=int, default=3, help="candidates of the tuning budget")
+    parser.add_argument("--choose", choices=("stability", "validation"), default="stability", help="what settles k")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     if given.data is None or not all((given.data / f"{source}.npz").is_file() for source in SOURCES):
@@ -115,7 +118,7 @@ def main() -> None:
         return
     rows = []
     for seed in range(given.first, given.first + given.seeds):
-        rows.append(run_seed(given.data, seed, given.jobs, given.tune))
+        rows.append(run_seed(given.data, seed, given.jobs, given.tune, given.choose))
         print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
     tests = report(rows)
     if given.json:

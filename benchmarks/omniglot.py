@@ -79,16 +79,17 @@ def build(method: str, tasks: TaskSet, rounds: int, options: dict) -> SparseAllo
     return SparseAllocation(Stem.out_features, tasks, encoder=Stem(), grouping=grouping, **arguments)
 
 
-def train(model: MultiTaskModel, data: tuple, rounds: int, rng: np.random.Generator, lr: float) -> None:
+def train(model: MultiTaskModel, data: tuple, rounds: int, rng: np.random.Generator, lr: float, strength: float) -> None:
     xs, ys, splits, tasks = data
     train_rows = [np.flatnonzero(split.numpy() == 0) for split in splits]
     optimiser = torch.optim.Adam(model.parameters(), lr, fused=True)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, rounds)
     sizes = [task.n_outputs for task in tasks]
+    generator = torch.Generator().manual_seed(int(rng.integers(1 << 30)))
     model.train()
     for _ in range(rounds):
         chosen = [rng.choice(rows, BATCH) for rows in train_rows]
-        x = shift(torch.stack([x[rows] for x, rows in zip(xs, chosen, strict=True)]), rng)
+        x = moved(torch.stack([x[rows] for x, rows in zip(xs, chosen, strict=True)]), strength, generator)
         logits = torch.split(model.logits_each(x), sizes, 1)
         losses = [F.cross_entropy(z, y[rows]) for z, y, rows in zip(logits, ys, chosen, strict=True)]
         optimiser.zero_grad()
@@ -97,13 +98,14 @@ def train(model: MultiTaskModel, data: tuple, rounds: int, rng: np.random.Genera
         schedule.step()
 
 
-def shift(x: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-    """Shift every image of (T, B, 784) by up to two pixels each way."""
-    images = F.pad(x.view(-1, 28, 28), (2, 2, 2, 2))
-    down, right = (torch.from_numpy(rng.integers(0, 5, len(images))) for _ in range(2))
-    rows = (down[:, None] + torch.arange(28))[:, :, None]
-    columns = (right[:, None] + torch.arange(28))[:, None, :]
-    return images[torch.arange(len(images))[:, None, None], rows, columns].view(x.shape)
+def moved(x: torch.Tensor, strength: float, generator: torch.Generator) -> torch.Tensor:
+    """Return images (T, B, 784) shifted by up to two pixels, and turned, sheared and scaled by up to ``strength``."""
+    images = x.view(-1, 1, 28, 28)
+    draw = 2 * torch.rand(len(images), 6, generator=generator) - 1
+    matrix = strength * draw[:, :4].view(-1, 2, 2) + torch.eye(2)
+    shifts = (2 * draw[:, 4:]).round() / 14
+    grid = F.affine_grid(torch.cat([matrix, shifts.unsqueeze(2)], 2), list(images.shape), align_corners=False)
+    return F.grid_sample(images, grid, align_corners=False).view(x.shape)
 
 
 @torch.no_grad()
@@ -129,6 +131,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--methods", nargs="+", default=list(METHODS))
     parser.add_argument("--lr", type=float, default=2e-3)
+    parser.add_argument("--strength", type=float, default=0.0, help="of turning, shearing and scaling")
     parser.add_argument("--options", type=json.loads, default={}, help="further model arguments, as JSON")
     parser.add_argument("--out", type=Path, default=Path("omniglot.json"))
     arguments = parser.parse_args()
@@ -140,15 +143,15 @@ def main() -> None:
     results = json.loads(arguments.out.read_text()) if arguments.out.exists() else []
     for seed in arguments.seeds:
         for method in arguments.methods:
-            key = {"method": method, "seed": seed, "rounds": arguments.rounds, "lr": arguments.lr,
+            key = {"method": method, "seed": seed, "rounds": arguments.rounds, "lr": arguments.lr, "strength": arguments.strength,
                    "options": arguments.options}  # fmt: skip
             if any(all(row[k] == v for k, v in key.items()) for row in results):
                 continue
             torch.manual_seed(seed)
             start = time.process_time()
             model = build(method, data[-1], arguments.rounds, arguments.options)
-            train(model, data, arguments.rounds, np.random.default_rng(seed), arguments.lr)
-            row = {**key, "valid": error(model, data, 1), "test": error(model, data, 2),
+            train(model, data, arguments.rounds, np.random.default_rng(seed), arguments.lr, arguments.strength)
+            row = {**key, "valid": error(model, data, 1), "test": error(model, data, 2), "train": error(model, data, 0),
                    "cpu_seconds": time.process_time() - start}  # fmt: skip
             print(json.dumps(row), flush=True)
             results.append(row)

@@ -51,6 +51,11 @@ class Interval:
         """The interval as [low, high]."""
         return [self.low, self.high]
 
+    @property
+    def standard_error(self) -> float:
+        """That of a normal distribution with this interval."""
+        return (self.high - self.low) / (2 * 1.959964)
+
 
 @dataclass(frozen=True)
 class Comparison:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["CONTROLS", "family", "simplicity"]
+__all__ = ["CONTROLS", "family", "simplicity", "steadiness"]
 
 _FAMILIES = {
     "linear": "linear",
@@ -16,6 +16,7 @@ _FAMILIES = {
     "grouped": "split",
     "units": "split",
 }
+_STEADIEST_FIRST = ("ensemble", "split", "one-model", "linear", "single-task")
 _SIMPLEST_FIRST = ("linear", "one-model", "single-task", "ensemble")
 
 CONTROLS = tuple(name for name in _FAMILIES if name not in {"grouped", "units"})
@@ -38,3 +39,8 @@ def simplicity(name: str) -> int:
     if name == "split":
         return len(_SIMPLEST_FIRST) + 1
     return _SIMPLEST_FIRST.index(name) if name in _SIMPLEST_FIRST else len(_SIMPLEST_FIRST)
+
+
+def steadiness(name: str) -> int:
+    """Return the place of a family when the one whose scores depend least on the validation rows comes first."""
+    return _STEADIEST_FIRST.index(name) if name in _STEADIEST_FIRST else len(_STEADIEST_FIRST)

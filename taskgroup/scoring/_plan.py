@@ -15,7 +15,7 @@ from taskgroup._validation import check_int, check_known, check_real
 from taskgroup.exceptions import InvalidInputError
 from taskgroup.scoring._budget import choose_units
 from taskgroup.scoring._measured import Measured
-from taskgroup.scoring._names import family
+from taskgroup.scoring._names import family, steadiness
 from taskgroup.scoring._noise import believed
 from taskgroup.scoring._score import Predictions, score
 from taskgroup.scoring._scorecard import Scorecard
@@ -49,7 +49,8 @@ class PlanChoice:
     gains : dict
         {baseline: {"mean", "ci95", "p"}}: mean test gain of the plan over stl, mtl, mtl-ensemble and the reference.
     reference : str
-        The method that is best on average on validation data, towards which all tasks are shrunk.
+        The steadiest of the methods that are best on average on validation data, which serves every task that has no
+        reason to leave it.
     test : dict
         {"mean", "ci95"} of the plan's main metric over tasks on test data.
     n_models : int or None
@@ -116,9 +117,15 @@ def make_plan(
 ) -> PlanChoice:
     """Return which method should serve each task, chosen on validation data, and its gains on test data.
 
-    The reference is the method of the largest mean validation score. A task leaves it for the method with the largest
-    believed gain over it, where each method's gains are shrunk towards their mean by their noise (empirical Bayes):
-    when they spread no wider than noise, all tasks stay with the reference.
+    The reference is the steadiest of the methods whose mean validation score is within one standard error of the best:
+    an ensemble of models for all tasks is steadier than a split, that than one model, than linear ones, than models of
+    single tasks. Early stopping flatters a method on validation data the more, the fewer tasks each of its networks is
+    stopped by, and an average is flattered least; where the data do not tell methods apart, that does.
+
+    A task leaves the reference for the method with the largest believed gain over it, where each method's gains are
+    shrunk towards their mean by their noise (empirical Bayes). The gain must be larger than the standard error of that
+    mean, so when gains spread no wider than noise all tasks are served by one method, and by the reference unless
+    another is clearly ahead.
 
     Parameters
     ----------
@@ -135,7 +142,8 @@ def make_plan(
     max_flops : float, optional
         The most floating-point operations per task to answer one sample, averaged over the tasks.
     min_gain : float
-        Believed gain below which a task stays with the reference, so that no model is kept for next to nothing.
+        Believed gain below which a task stays with the reference in any case, so that no model is kept for next to
+        nothing.
     margin : float
         The smallest difference of the mean score that the verdict treats as worth a more complex plan.
 
@@ -158,8 +166,12 @@ def make_plan(
         np.inf if max_flops is None else check_real("max_flops", max_flops, low=1.0),
     ])  # fmt: skip
     valid, test = card.main["valid"], card.main["test"]
-    reference = max(names, key=lambda name: np.nan_to_num(valid[name].by_seed.mean(), nan=-np.inf))
-    gains = {name: believed(valid[name].minus(valid[reference])) - min_gain for name in names}
+    reference = _reference(card, names)
+    over_it = [valid[name].minus(valid[reference]) for name in names]
+    gains = {
+        name: believed(gain) - max(min_gain, np.nan_to_num(interval.standard_error))
+        for name, gain, interval in zip(names, over_it, card.resampler.intervals(over_it), strict=True)
+    }
     gains[reference] = np.zeros(len(card.tasks))
     units = _units(card, [reference, *(name for name in names if name != reference)])  # of equals the first is used
     kept = _within(units, gains, limits)
@@ -199,6 +211,16 @@ def judge(
     """
     card = score(y_true, predictions, tasks=tasks, costs=costs, random_state=random_state)
     return card, make_plan(card, isolated=isolated, max_models=max_models, max_flops=max_flops)
+
+
+def _reference(card: Scorecard, names: Sequence[str]) -> str:
+    """Return the steadiest method that validation data do not tell from the best; of equals the better one."""
+    valid = card.main["valid"]
+    means = {name: float(np.nan_to_num(valid[name].by_seed.mean(), nan=-np.inf)) for name in names}
+    best = max(names, key=lambda name: means[name])
+    behind = card.resampler.intervals([valid[best].minus(valid[name]) for name in names])
+    close = [name for name, gap in zip(names, behind, strict=True) if gap.mean <= gap.standard_error or name == best]
+    return min(close, key=lambda name: (steadiness(family(name)), -means[name]))
 
 
 @dataclass(frozen=True, eq=False)
