@@ -1,10 +1,11 @@
 """Omniglot, 20 alphabets as 20 tasks that share no samples: sparse allocation and its controls.
 
-    python -m benchmarks.omniglot --data DIR [--rounds 1500] [--seeds 3] [--out rows.json]
+    python -m benchmarks.omniglot --data DIR [--rounds 3000] [--seeds 0 1 2] [--strength 0.15] [--out rows.json]
 
 The reduced protocol: 28x28 images, stem conv5x5/2 -> 32, three routed layers of eight 3x3 convolutions (strides 2, 1,
-2), a linear head per alphabet, dropout .5, batch 16 per task, Adam 2e-3 with a cosine, shifts of up to 2 pixels; per
-character 10 images train, 4 validate and 6 test. A finished run is kept in the file given by --out and not run again.
+2), dropout .5, a linear head per alphabet, batch 16 per task, Adam 2e-3 with a cosine, shifts of up to 2 pixels; per
+character 10 images train, 4 validate and 6 test. --strength adds turning, shearing and scaling; .15 was chosen on the
+validation rows of seed 100. A finished run is kept in the file given by --out and not run again.
 """
 
 from __future__ import annotations
@@ -79,7 +80,9 @@ def build(method: str, tasks: TaskSet, rounds: int, options: dict) -> SparseAllo
     return SparseAllocation(Stem.out_features, tasks, encoder=Stem(), grouping=grouping, **arguments)
 
 
-def train(model: MultiTaskModel, data: tuple, rounds: int, rng: np.random.Generator, lr: float, strength: float) -> None:
+def train(
+    model: MultiTaskModel, data: tuple, rounds: int, rng: np.random.Generator, lr: float, strength: float
+) -> None:
     xs, ys, splits, tasks = data
     train_rows = [np.flatnonzero(split.numpy() == 0) for split in splits]
     optimiser = torch.optim.Adam(model.parameters(), lr, fused=True)
@@ -127,11 +130,11 @@ def error(model: MultiTaskModel, data: tuple, part: int) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="folder with omniglot_28.npz")
-    parser.add_argument("--rounds", type=int, default=1500)
+    parser.add_argument("--rounds", type=int, default=3000)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--methods", nargs="+", default=list(METHODS))
     parser.add_argument("--lr", type=float, default=2e-3)
-    parser.add_argument("--strength", type=float, default=0.0, help="of turning, shearing and scaling")
+    parser.add_argument("--strength", type=float, default=0.15, help="of turning, shearing and scaling")
     parser.add_argument("--options", type=json.loads, default={}, help="further model arguments, as JSON")
     parser.add_argument("--out", type=Path, default=Path("omniglot.json"))
     arguments = parser.parse_args()
@@ -143,8 +146,8 @@ def main() -> None:
     results = json.loads(arguments.out.read_text()) if arguments.out.exists() else []
     for seed in arguments.seeds:
         for method in arguments.methods:
-            key = {"method": method, "seed": seed, "rounds": arguments.rounds, "lr": arguments.lr, "strength": arguments.strength,
-                   "options": arguments.options}  # fmt: skip
+            key = {"method": method, "seed": seed, "rounds": arguments.rounds, "lr": arguments.lr,
+                   "strength": arguments.strength, "options": arguments.options}  # fmt: skip
             if any(all(row[k] == v for k, v in key.items()) for row in results):
                 continue
             torch.manual_seed(seed)
