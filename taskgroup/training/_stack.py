@@ -182,7 +182,7 @@ class _Stack:
         ]
         hidden = _joined(products) + layers[0][1]
         for number, (weight, bias) in enumerate(layers[1:]):
-            hidden = torch.relu(hidden)
+            hidden = hidden.relu_()
             if masks is not None:
                 own = [seed_masks[number] for seed_masks in masks]
                 hidden = hidden * _joined([mask.expand(n, -1, -1) for mask, n in zip(own, counts, strict=True)])
