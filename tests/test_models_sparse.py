@@ -9,7 +9,7 @@ from taskgroup.data import TaskTable
 from taskgroup.exceptions import InvalidInputError
 from taskgroup.grouping import Grouping
 from taskgroup.models import SparseAllocation
-from taskgroup.models._routed import RoutedConv, RoutedLinear
+from taskgroup.models._routed import RoutedConv, RoutedLinear, RoutedModules
 from taskgroup.models._routing import GateTable
 from taskgroup.training import FitSettings, TrainingData, fit_many
 
@@ -48,6 +48,33 @@ def test_merged_convolutions_equal_the_mean_of_components(n_inputs, stride):
             for share, w, b in zip(mix[u], layer.weight, layer.bias, strict=True)
         )
         torch.testing.assert_close(output[u], torch.relu(F.group_norm(maps, 4, layer.scale, layer.shift)))
+
+
+@pytest.mark.parametrize("n_inputs", [1, 3])
+def test_modules_are_averaged_after_their_activation(n_inputs):
+    torch.manual_seed(0)
+    modules = [torch.nn.Sequential(torch.nn.Linear(5, 6), torch.nn.ReLU()).double(), torch.nn.ZeroPad1d((0, 1))]
+    layer = RoutedModules([module.float() for module in modules], (5,)).double()
+    x, mix = torch.randn(n_inputs, 7, 5, dtype=torch.float64), mixtures(3, 2)
+    for u in range(3):
+        own = x[u % n_inputs]
+        torch.testing.assert_close(layer(x, mix)[u], mix[u, 0] * modules[0](own) + mix[u, 1] * modules[1](own))
+
+
+def test_a_network_of_given_components_trains_and_leaves_tasks_out():
+    torch.manual_seed(0)
+    layers = [
+        [torch.nn.Sequential(torch.nn.Conv2d(1, 2, size, padding=size // 2), torch.nn.ReLU()) for size in (1, 3)],
+        [torch.nn.AvgPool2d(2), torch.nn.MaxPool2d(2), torch.nn.Conv2d(2, 2, 2, stride=2)],
+    ]
+    model = SparseAllocation(16, TASKS, components=layers, image_shape=(1, 4, 4), gate="gumbel", dropout=0.1)
+    x = torch.randn(5, 16)
+    assert [tuple(table.probabilities().shape) for table in model.gates] == [(3, 2), (3, 3)]
+    model.logits(x).sum().backward()
+    assert all(p.grad is not None for p in model.parameters())
+    fewer = model.eval().for_tasks(["c"])
+    torch.testing.assert_close(fewer.logits(x), model.logits(x)[:, 2:])
+    assert fewer.layers[0].components[0] is not layers[0][0]
 
 
 def table(gate, start=0.9, n_units=3, n_components=4, n_active=2):
@@ -219,6 +246,11 @@ def test_gates_and_components_learn(gate):
         ({"budget_weight": -1.0}, "`budget_weight` must be at least 0.0"),
         ({"from_groups": True}, "`from_groups` needs a `grouping`; got none"),
         ({"image_shape": (1, 3, 3)}, r"must hold in_features=5 values .* got \(1, 3, 3\) and \(1, 1\)"),
+        ({"components": [[]]}, "`components` must hold one or more modules for each of one or more layers; got none"),
+        (
+            {"components": [[torch.nn.Linear(5, 2), torch.nn.Linear(5, 3)]]},
+            r"must have equal output shapes for inputs \(5,\); got \(2,\) and \(3,\)",
+        ),
         ({"image_shape": (5, 1, 1), "strides": (1,)}, r"one for each of the 2 layers; got \(5, 1, 1\) and \(1,\)"),
     ],
 )

@@ -1,16 +1,18 @@
-"""Layers of K components whose weights are merged for each unit before they meet the input."""
+"""Layers of K components: maps whose weights are merged for each unit before they meet the input, or any modules."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from taskgroup.exceptions import InvalidInputError
 from taskgroup.models._layers import batched_linear, shared
 
-__all__ = ["RoutedConv", "RoutedLinear"]
+__all__ = ["RoutedConv", "RoutedLinear", "RoutedModules"]
 
 
 class RoutedLinear(nn.Module):
@@ -67,3 +69,52 @@ class RoutedConv(nn.Module):
             maps, self.norm_groups * n_units, self.scale.repeat(n_units), self.shift.repeat(n_units)
         ).relu_()
         return maps.view(n_samples, n_units, *self.out_shape).transpose(0, 1)
+
+
+class RoutedModules(nn.Module):
+    """K modules; unit u uses the mixture of their outputs, so each runs on the inputs of every unit.
+
+    Parameters
+    ----------
+    components : sequence of Module
+        They take (N, ...) and return outputs of one shape.
+    in_shape : sequence of int
+        Shape of one sample.
+
+    Raises
+    ------
+    InvalidInputError
+        When output shapes differ.
+    """
+
+    def __init__(self, components: Sequence[nn.Module], in_shape: Sequence[int]) -> None:
+        super().__init__()
+        self.components = nn.ModuleList(components)
+        shapes = [_shape_of(component, in_shape) for component in components]
+        odd = next((shape for shape in shapes if shape != shapes[0]), None)
+        if odd is not None:
+            raise InvalidInputError(
+                f"`components` of a layer must have equal output shapes for inputs {tuple(in_shape)}; got {shapes[0]} "
+                f"and {odd}."
+            )
+        self.out_shape = shapes[0]
+        self.out_features = math.prod(self.out_shape)
+
+    def forward(self, x: Tensor, mix: Tensor) -> Tensor:
+        """Return (U, B, *out_shape) of inputs (U, B, ...), or (1, B, ...) for all, and mixing weights (U, K)."""
+        flat = x.flatten(0, 1)
+        outputs = torch.stack([component(flat) for component in self.components]).view(
+            len(self.components), *x.shape[:2], -1
+        )
+        mixed = (
+            torch.einsum("uk,kbd->ubd", mix, outputs[:, 0]) if shared(x) else torch.einsum("uk,kubd->ubd", mix, outputs)
+        )
+        return mixed.reshape(len(mix), x.shape[1], *self.out_shape)
+
+
+@torch.no_grad()
+def _shape_of(component: nn.Module, in_shape: Sequence[int]) -> tuple[int, ...]:
+    training = component.training
+    shape = component.eval()(torch.zeros(2, *in_shape)).shape[1:]
+    component.train(training)
+    return tuple(shape)

@@ -10,6 +10,7 @@ Merging the weights first makes one product, or one grouped convolution, for all
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -22,7 +23,7 @@ from taskgroup.exceptions import InvalidInputError
 from taskgroup.grouping import Grouping
 from taskgroup.models._base import MultiTaskModel, Units, check_hidden
 from taskgroup.models._heads import TaskHeads
-from taskgroup.models._routed import RoutedConv, RoutedLinear
+from taskgroup.models._routed import RoutedConv, RoutedLinear, RoutedModules
 from taskgroup.models._routing import GATES, Gate, GateTable
 from taskgroup.tasks import Task, TaskSet
 
@@ -60,8 +61,12 @@ class SparseAllocation(MultiTaskModel):
         Share of a layer's components that is free; see :meth:`penalty`.
     budget_weight, entropy_weight, empty_weight : float, default 0
         Weights of the three penalties.
+    components : sequence of sequences of Module, optional
+        K modules for every layer, each with its own activation, in place of linear maps or convolutions: `hidden`,
+        `n_components` and `strides` are then not used. A layer's modules take (N, ...) and return one shape. Their
+        outputs are averaged, which costs K times as much as merged maps.
     image_shape : (channels, height, width), optional
-        Shape of the features; layers are then 3x3 convolutions with group normalisation.
+        Shape of the features; layers are then 3x3 convolutions with group normalisation, if not `components`.
     strides : sequence of int, optional
         Stride of every convolution, 1 when left out.
     from_groups : bool, default False
@@ -70,7 +75,7 @@ class SparseAllocation(MultiTaskModel):
     tower : int, default 0
         Width of each task's own hidden layer; 0 for a linear head.
     dropout : float, default 0
-        Dropout after each linear layer, or after the last of the convolutions, in [0, 1).
+        Dropout after each linear layer, or after the last of other layers, in [0, 1).
     encoder : Module, optional
         Turns inputs into (B, in_features).
     units : {"task", "group"}, default "task"
@@ -86,8 +91,8 @@ class SparseAllocation(MultiTaskModel):
     Notes
     -----
     Departures from the released code: at least one component is always active; sampling stops before the end; the
-    budget is counted for each layer; components are linear, so that weights can be merged, with the activation after
-    the mean. The temperature of the backward pass is max(.5, 50 / sqrt(step + 1)), as there.
+    budget is counted for each layer; components are linear unless given, so that weights can be merged, with the
+    activation after the mean. The temperature of the backward pass is max(.5, 50 / sqrt(step + 1)), as there.
 
     ``"softmax"`` is the default because its errors were lowest on development data: Omniglot-20 (reduced protocol,
     1,000 rounds, one seed) 23.0 % on the validation rows against 24.0 % of a shared network and 24.4 % of
@@ -123,6 +128,7 @@ class SparseAllocation(MultiTaskModel):
         budget_weight: float = 0.0,
         entropy_weight: float = 0.0,
         empty_weight: float = 0.0,
+        components: Sequence[Sequence[nn.Module]] | None = None,
         image_shape: tuple[int, int, int] | None = None,
         strides: Sequence[int] | None = None,
         from_groups: bool = False,
@@ -149,8 +155,9 @@ class SparseAllocation(MultiTaskModel):
         options: dict[str, Any] = {
             "hidden": widths, "n_components": n_components, "gate": gate, "start": start, "n_active": n_active,
             "total_steps": total_steps, "explore": explore, "budget": budget, "budget_weight": budget_weight,
-            "entropy_weight": entropy_weight, "empty_weight": empty_weight, "image_shape": image_shape,
-            "strides": strides, "from_groups": from_groups, "tower": tower, "dropout": dropout,
+            "entropy_weight": entropy_weight, "empty_weight": empty_weight, "components": components,
+            "image_shape": image_shape, "strides": strides, "from_groups": from_groups, "tower": tower,
+            "dropout": dropout,
         }  # fmt: skip
         super().__init__(in_features, tasks, encoder=encoder, units=units, grouping=grouping, options=options)
         self.gate, self.total_steps, self.explore = gate, total_steps, explore
@@ -159,10 +166,15 @@ class SparseAllocation(MultiTaskModel):
         self.dropout = dropout
         self.steps = 0
         self.image_shape = image_shape
-        self.layers = nn.ModuleList(_routed_layers(in_features, widths, n_components, image_shape, strides))
-        first = self._start(start, n_components, from_groups)
-        self.gates = nn.ModuleList(GateTable(gate, first, n_active) for _ in widths)
-        width = cast("RoutedConv | RoutedLinear", self.layers[-1]).out_features
+        if components is None:
+            layers = _routed_layers(in_features, widths, n_components, image_shape, strides)
+            numbers = [n_components] * len(layers)
+        else:
+            layers = _routed_modules(components, image_shape or (in_features,))
+            numbers = [len(layer) for layer in components]
+        self.layers = nn.ModuleList(layers)
+        self.gates = nn.ModuleList(GateTable(gate, self._start(start, k, from_groups), n_active) for k in numbers)
+        width = cast("RoutedLinear", self.layers[-1]).out_features
         self.heads = TaskHeads(self.tasks, width, tower, self.unit_of_task)
 
     def body(self, features: Tensor) -> Tensor:
@@ -175,10 +187,9 @@ class SparseAllocation(MultiTaskModel):
         temperature = max(0.5, 50.0 / (self.steps + 1) ** 0.5)
         sample = self.training and (self.total_steps is None or self.steps < self.explore * self.total_steps)
         self.steps += self.training
-        after_every_layer = self.image_shape is None
         for layer, table in zip(self.layers, self._tables(), strict=True):
             features = layer(features, table.weights(sample, temperature))
-            if after_every_layer or layer is self.layers[-1]:
+            if isinstance(layer, RoutedLinear) or layer is self.layers[-1]:
                 features = F.dropout(features, self.dropout, self.training)
         return features.flatten(2)
 
@@ -216,6 +227,9 @@ class SparseAllocation(MultiTaskModel):
         rows = F.normalize(self.allocation().transpose(0, 1).flatten(1))
         return rows @ rows.t()
 
+    def _options_for(self, tasks: Sequence[int]) -> dict[str, Any]:
+        return {**self.options, "components": copy.deepcopy(self.options["components"])}
+
     def _tables(self) -> Sequence[GateTable]:
         return cast("Sequence[GateTable]", self.gates)
 
@@ -228,6 +242,17 @@ class SparseAllocation(MultiTaskModel):
         group_of_unit[list(self.unit_of_task)] = torch.from_numpy(groups)
         own = torch.arange(n_components) % self.grouping.n_groups == group_of_unit.unsqueeze(1)
         return torch.where(own, _OWN_GROUP, _OTHER_GROUP)
+
+
+def _routed_modules(components: Sequence[Sequence[nn.Module]], in_shape: Sequence[int]) -> list[nn.Module]:
+    if not components or not all(components):
+        raise InvalidInputError("`components` must hold one or more modules for each of one or more layers; got none.")
+    layers: list[nn.Module] = []
+    for modules in components:
+        layer = RoutedModules(modules, in_shape)
+        layers.append(layer)
+        in_shape = layer.out_shape
+    return layers
 
 
 def _routed_layers(
