@@ -109,6 +109,23 @@ def test_no_grouping_is_claimed_where_random_groups_do_as_well(seed):
     assert plan.decision != "split"
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_the_reference_is_the_steadiest_that_validation_data_do_not_tell_from_the_best(seed):
+    order = ("ensemble", "split", "one-model", "linear", "single-task")
+    card, plan = _judge(seed, n=100)
+    names = [name for name in card.methods if name != "random-groups"]
+    best = max(names, key=lambda name: card.main["valid"][name].by_seed.mean())
+    close = [best]
+    for name in set(names) - {best}:
+        gap = card.compare([(best, name)], "valid")[0].difference
+        close += [name] if gap.mean <= (gap.high - gap.low) / 3.92 else []
+    assert order.index(family(plan.reference)) == min(order.index(family(name)) for name in close)
+
+
+def test_a_method_that_is_clearly_ahead_is_the_reference(split):
+    assert split[1].reference == "grouped"
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_nothing_is_claimed_of_a_small_difference_in_few_samples(seed):
     plan = _judge(seed, {"grouped": 0.02}, n=80)[1]
