@@ -281,7 +281,7 @@ def test_finished_trials_of_the_tuning_are_not_run_again(table, grouping, tmp_pa
 def test_groups_that_start_from_the_profile_keep_its_recipe(table, grouping):
     found = profile(table, epochs=2, hidden=(6,))
     result = retrain(table, grouping, profile=found, start="profile", methods=["grouped", "stl"], **FAST | {"seeds": 1})
-    assert set(result.ledger["tuning"]) == {"stl", "mtl-wide"}
+    assert set(result.ledger["tuning"]) == {"stl"}
     assert result.ledger["recipes"]["mtl"]["hidden"] == (6,)
 
 

@@ -17,7 +17,7 @@ from taskgroup.training._controls import label_grouping, n_weights, wide_hidden
 from taskgroup.training._cost import Cost
 from taskgroup.training._data import TrainingData
 from taskgroup.training._executors import RunAll
-from taskgroup.training._methods import Answer, Design, Packed, combine
+from taskgroup.training._methods import Answer, Design, Packed, combine, family_of
 from taskgroup.training._network import PROFILE, MakeEncoder, Network, State, state_of
 from taskgroup.training._profile import Profile
 from taskgroup.training._store import Store
@@ -86,15 +86,19 @@ class Bench:
         if profile is not None:
             self.given = {PROFILE: (profile.network, state_of(profile.model))}
         self.answers = {method: {} for method in methods}
-        self.design, self.trials = self._designed(grouping, n_candidates)
+        self.design, self.trials = self._designed(methods, grouping, n_candidates)
         self._train("baselines", self._independent(methods, grouping, seeds))
         self._train("groups", self._from_members(methods, grouping, seeds, draws))
         self._train("ensembles", self._ensembles(methods, seeds))
 
-    def _designed(self, grouping: Grouping, n_candidates: int) -> tuple[Design, dict[str, Any]]:
-        if n_candidates < 2:
+    def _designed(self, methods: Sequence[str], grouping: Grouping, n_candidates: int) -> tuple[Design, dict[str, Any]]:
+        """Return the design with tuned recipes; groups that start from the profile model keep its recipe."""
+        needed = {family for family in map(family_of, methods) if family is not None}
+        if self.design.start == "profile":
+            needed.discard("mtl")
+        if n_candidates < 2 or not needed:
             return self._widened(self.design, grouping), {}
-        return tune(self.design, n_candidates, lambda design: self._widened(design, grouping), self._losses_of)
+        return tune(self.design, needed, n_candidates, lambda d: self._widened(d, grouping), self._losses_of)
 
     def _losses_of(self, trials: list[list[Unit]]) -> list[float]:
         """Return the mean least validation loss of each trial's networks; the store remembers finished trials."""

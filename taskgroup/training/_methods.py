@@ -36,7 +36,7 @@ from taskgroup.training._network import PROFILE, Network
 from taskgroup.training._settings import Recipe
 from taskgroup.training._unit import Unit
 
-__all__ = ["METHODS", "Answer", "Design", "Packed", "Share", "combine"]
+__all__ = ["METHODS", "Answer", "Design", "Packed", "Share", "combine", "family_of"]
 
 Packed = NDArray[np.float32]
 """Outputs (n, n_outputs) in task order."""
@@ -212,6 +212,14 @@ class Design:
         codes = [zlib.crc32(str(word).encode()) for word in words]
         high, low = np.random.SeedSequence([self.random_state, *codes]).generate_state(2)
         return int(high) << 31 | int(low) >> 1
+
+
+def family_of(method: str) -> Family | None:
+    """Return the family whose recipe the networks of a method have; linear models have none."""
+    special: dict[str, Family | None] = {
+        "linear": None, "stl": "stl", "mtl-wide": "mtl-wide", "mtl-wide-ensemble": "mtl-wide"
+    }  # fmt: skip
+    return special.get(method, "mtl")
 
 
 def combine(tasks: TaskSet, answer: Answer, outputs: Mapping[str, tuple[TaskSet, Packed]]) -> Packed:

@@ -6,7 +6,7 @@ over the networks of the family, decides. Groups take over the choice of the all
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import Any
 
@@ -31,16 +31,20 @@ LossesOf = Callable[[list[list[Unit]]], list[float]]
 
 
 def tune(
-    design: Design, n_candidates: int, widen: Callable[[Design], Design], losses_of: LossesOf
+    design: Design,
+    families: Collection[Family],
+    n_candidates: int,
+    widen: Callable[[Design], Design],
+    losses_of: LossesOf,
 ) -> tuple[Design, dict[str, Any]]:
     """Return the design with the best recipe of each family, and {family: trials}.
-
-    Groups that start from the profile model have its recipe, so there is nothing to choose for its family.
 
     Parameters
     ----------
     design : Design
         Its recipes are the starting points.
+    families : collection of str
+        The families to tune.
     n_candidates : int
         How many of :data:`CANDIDATES` are tried for each family.
     widen : callable
@@ -54,9 +58,9 @@ def tune(
         "mtl": lambda d: d.all_in_one(_SEED, [0]),
         "mtl-wide": lambda d: widen(d).all_in_one(_SEED, [0], wide=True),
     }
-    if design.start == "profile":
-        del makers["mtl"]
     for family, make in makers.items():
+        if family not in families:
+            continue
         designs = [_with(design, family, candidate) for candidate in CANDIDATES[:n_candidates]]
         losses = losses_of([make(trial) for trial in designs])
         trials[family] = [
