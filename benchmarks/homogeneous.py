@@ -30,8 +30,10 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="folder with the public sets; digits needs none")
     parser.add_argument("--sets", nargs="+", default=SETS, choices=SETS)
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--split-seed", type=int, help="deal the rows to training, validation and test anew")
+    parser.add_argument("--tune", type=int, default=3, help="candidates of the tuning budget")
     parser.add_argument("--jobs", type=int, default=1)
-    parser.add_argument("--shuffle", action="store_true", help="shuffle the labels of the training and validation rows")
+    parser.add_argument("--shuffle", action="store_true", help="shuffle the rows of the labels")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     rows = []
@@ -43,20 +45,25 @@ def main() -> None:
             print(f"| {name} | skipped: needs --data with {name}.npz |", flush=True)
             continue
         table = load_table("digits" if name == "digits" else path)
-        rows.append(run_set(name, shuffled(table) if given.shuffle else table, given.seeds, given.jobs))
+        if given.split_seed is not None:
+            order = np.random.default_rng(given.split_seed).permutation(table.n_samples)
+            table = replace(table, split=table.split[order])
+        if given.shuffle:
+            table = replace(table, Y=table.Y[np.random.default_rng(0).permutation(table.n_samples)])
+        rows.append(run_set(name, table, given.seeds, given.jobs, given.tune))
         print(line(rows[-1]), flush=True)
         if given.json:
             given.json.write_text(json.dumps(rows, indent=1), encoding="utf-8")
 
 
-def run_set(name: str, table: TaskTable, seeds: int, jobs: int) -> dict[str, Any]:
+def run_set(name: str, table: TaskTable, seeds: int, jobs: int, tune: int) -> dict[str, Any]:
     """Return the test scores of every method and of the plan."""
     start = time.time()
     left_out = table.degenerate_tasks()
     table = table.select([task for task in table.tasks.names if task not in left_out])
     found = profile(table)
     grouping = group_tasks(found.maps, k="auto")
-    result = retrain(table, grouping, profile=found, seeds=seeds, jobs=jobs)
+    result = retrain(table, grouping, profile=found, seeds=seeds, jobs=jobs, tune=tune)
     scores = {method: float(measured.by_seed.mean()) for method, measured in result.scorecard.main["test"].items()}
     return {
         "set": name, "n_tasks": table.n_tasks, "n_groups": grouping.n_groups, "scores": scores,
@@ -64,12 +71,6 @@ def run_set(name: str, table: TaskTable, seeds: int, jobs: int) -> dict[str, Any
         "seconds": time.time() - start,
         "train_flops": {method: cost["train_flops"] for method, cost in result.ledger["methods"].items()},
     }  # fmt: skip
-
-
-def shuffled(table: TaskTable) -> TaskTable:
-    """Return the table with the rows of its labels shuffled."""
-    order = np.random.default_rng(0).permutation(table.n_samples)
-    return replace(table, Y=table.Y[order])
 
 
 def line(row: dict[str, Any]) -> str:

@@ -74,7 +74,7 @@ def split():
 def mixed():
     """Half of the tasks are best alone, half in groups."""
     half = np.arange(N_TASKS) < 15
-    return _judge(1, {"stl": np.where(half, 0.3, -0.3), "grouped": np.where(half, -0.3, 0.3)})
+    return _judge(2, {"stl": np.where(half, 0.3, -0.3), "grouped": np.where(half, -0.3, 0.3)})
 
 
 @pytest.mark.parametrize(

@@ -214,10 +214,13 @@ def test_differences_no_wider_than_their_noise_are_all_believed_to_be_their_mean
     rng = np.random.default_rng(0)
     influence = np.full((50, 100), 0.01, np.float32)  # standard error 0.1
     tight = _measured(0.02 + 0.05 * rng.normal(size=(1, 50)), influence)
-    np.testing.assert_allclose(believed(tight), tight.by_task.mean())
+    np.testing.assert_allclose(believed(tight)[0], tight.by_task.mean())
     wide = _measured(0.02 + 0.5 * rng.normal(size=(1, 50)), influence)
-    slope = np.polyfit(wide.by_task, believed(wide), 1)[0]
-    assert slope == pytest.approx(1 - 0.1**2 / wide.by_task.var(ddof=1), abs=0.02)
+    slope = np.polyfit(wide.by_task, believed(wide)[0], 1)[0]
+    share = 1 - 0.1**2 / wide.by_task.var(ddof=1)
+    assert slope == pytest.approx(share, abs=0.02)
+    np.testing.assert_allclose(believed(wide)[1], 0.1 * share**0.5, rtol=0.05)
+    assert not believed(tight)[1].any()
 
 
 def test_spread_that_chance_could_make_is_not_believed():
@@ -225,12 +228,12 @@ def test_spread_that_chance_could_make_is_not_believed():
     rng = np.random.default_rng(0)
     influence = np.full((12, 100), 0.01, np.float32)
     differences = [_measured(0.1 * rng.normal(size=(1, 12)), influence) for _ in range(400)]
-    believed_to_differ = np.mean([np.ptp(believed(d)) > 0 for d in differences])
+    believed_to_differ = np.mean([np.ptp(believed(d)[0]) > 0 for d in differences])
     assert 0.02 < believed_to_differ < 0.09
 
 
 def test_belief_about_an_undefined_task_is_the_mean_of_the_others():
     influence = np.full((3, 100), 0.001, np.float32)
-    assert believed(_measured([[0.4, np.nan, 0.2]], influence))[1] == pytest.approx(0.3)
-    assert believed(_measured([[np.nan, np.nan]])).tolist() == [0, 0]
-    assert believed(_measured([[0.1, 0.3]])).tolist() == [0.2, 0.2]
+    assert believed(_measured([[0.4, np.nan, 0.2]], influence))[0][1] == pytest.approx(0.3)
+    assert believed(_measured([[np.nan, np.nan]]))[0].tolist() == [0, 0]
+    assert believed(_measured([[0.1, 0.3]]))[0].tolist() == [0.2, 0.2]

@@ -40,28 +40,33 @@ def noise_variance(difference: Measured) -> Floats:
     return variance
 
 
-def believed(difference: Measured) -> Floats:
-    """Return the empirical-Bayes estimate of each task's true difference, shape (T,).
+def believed(difference: Measured) -> tuple[Floats, Floats]:
+    """Return the empirical-Bayes estimate of each task's true difference, and its standard deviation, both (T,).
 
     The true differences are taken as normal around their mean with variance tau2, each seen through its own noise; tau2
     is the excess of the spread of the differences over their mean noise (DerSimonian & Laird, Controlled Clinical
     Trials 1986). Where that excess is no larger than chance makes it once in twenty times, tau2 is zero: every task is
     believed to have the mean difference, and so one method serves them all. A task whose difference is undefined has
-    the mean too; the mean of none is 0.
+    the mean too; the mean of none is 0. The standard deviation is that of a task's difference around the mean, given
+    what was seen of it; it leaves out what is not known of the mean itself.
     """
     gains, noise = difference.by_task, noise_variance(difference)
     defined = ~np.isnan(noise)
     n_tasks = int(defined.sum())
+    deviation = np.zeros(len(gains))
     if n_tasks == 0:
-        return np.zeros(len(gains))
+        return np.zeros(len(gains)), deviation
     mean = gains[defined].mean()
     estimate = np.full(len(gains), mean)
     if n_tasks == 1 or not noise[defined].any():
-        return estimate
+        return estimate, deviation
     spread = ((gains[defined] - mean) ** 2).sum() / (n_tasks - 1)
     typical = noise[defined].mean()
     freedom = max(1.0, noise[defined].sum() ** 2 / np.square(noise[defined]).sum() - 1)
     if spread > typical * stats.chi2.ppf(0.95, freedom) / freedom:
         tau2 = spread - typical
-        estimate[defined] += tau2 / (tau2 + noise[defined]) * (gains[defined] - mean)
-    return estimate
+        share = tau2 / (tau2 + noise[defined])
+        estimate[defined] += share * (gains[defined] - mean)
+        deviation[:] = tau2**0.5
+        deviation[defined] = (share * noise[defined]) ** 0.5
+    return estimate, deviation

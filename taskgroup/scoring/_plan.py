@@ -122,10 +122,9 @@ def make_plan(
     single tasks. Early stopping flatters a method on validation data the more, the fewer tasks each of its networks is
     stopped by, and an average is flattered least; where the data do not tell methods apart, that does.
 
-    A task leaves the reference for the method with the largest believed gain over it, where each method's gains are
-    shrunk towards their mean by their noise (empirical Bayes). The gain must be larger than the standard error of that
-    mean, so when gains spread no wider than noise all tasks are served by one method, and by the reference unless
-    another is clearly ahead.
+    A task leaves the reference for the method with the largest believed gain over it beyond doubt: each method's gains
+    are shrunk towards their mean by their noise (empirical Bayes), and what is left must exceed its own standard
+    deviation. When gains spread no wider than noise one method serves all tasks.
 
     Parameters
     ----------
@@ -167,11 +166,7 @@ def make_plan(
     ])  # fmt: skip
     valid, test = card.main["valid"], card.main["test"]
     reference = _reference(card, names)
-    over_it = [valid[name].minus(valid[reference]) for name in names]
-    gains = {
-        name: believed(gain) - max(min_gain, np.nan_to_num(interval.standard_error))
-        for name, gain, interval in zip(names, over_it, card.resampler.intervals(over_it), strict=True)
-    }
+    gains = {name: _gain_beyond_doubt(card, name, reference, min_gain) for name in names}
     gains[reference] = np.zeros(len(card.tasks))
     units = _units(card, [reference, *(name for name in names if name != reference)])  # of equals the first is used
     kept = _within(units, gains, limits)
@@ -221,6 +216,14 @@ def _reference(card: Scorecard, names: Sequence[str]) -> str:
     behind = card.resampler.intervals([valid[best].minus(valid[name]) for name in names])
     close = [name for name, gap in zip(names, behind, strict=True) if gap.mean <= gap.standard_error or name == best]
     return min(close, key=lambda name: (steadiness(family(name)), -means[name]))
+
+
+def _gain_beyond_doubt(card: Scorecard, name: str, reference: str, min_gain: float) -> Floats:
+    """Return each task's believed gain over the reference less its standard deviation, or less `min_gain`, (T,)."""
+    gain = card.main["valid"][name].minus(card.main["valid"][reference])
+    estimate, deviation = believed(gain)
+    of_mean = np.nan_to_num(card.resampler.intervals([gain])[0].standard_error)
+    return estimate - np.maximum(min_gain, np.hypot(deviation, of_mean))
 
 
 @dataclass(frozen=True, eq=False)
