@@ -164,7 +164,7 @@ def make_plan(
         np.inf if max_models is None else check_int("max_models", max_models, low=1),
         np.inf if max_flops is None else check_real("max_flops", max_flops, low=1.0),
     ])  # fmt: skip
-    valid, test = card.main["valid"], card.main["test"]
+    test = card.main["test"]
     reference = _reference(card, names)
     gains = {name: _gain_beyond_doubt(card, name, reference, min_gain) for name in names}
     gains[reference] = np.zeros(len(card.tasks))
