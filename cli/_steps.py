@@ -11,6 +11,8 @@ from ._run import Run
 
 if TYPE_CHECKING:
     from taskgroup.data import TaskTable
+    from taskgroup.features import TaskFeatures
+    from taskgroup.grouping import Grouping
 
 __all__ = ["cluster_step", "profile_step", "report_step", "retrain_step", "show_groups", "show_scores"]
 
@@ -58,16 +60,35 @@ def cluster_step(run: Run, settings: Mapping[str, Any], output: Output) -> None:
     maps = DataMaps.load(run.need("datamaps.safetensors", "profile"))
     with run.step("cluster", settings), output.stage("cluster"):
         features = task_features(maps, settings["kind"])
+        options = {name: settings[name] for name in ("method", "soft", "min_size", "max_size")}
         grouping = group_tasks(
-            features, k=settings["k"], method=settings["method"], soft=settings["soft"],
-            min_size=settings["min_size"], max_size=settings["max_size"], max_groups=settings["max_groups"],
-            random_state=settings["seed"],
-        )  # fmt: skip
+            features, k=settings["k"], max_groups=settings["max_groups"], random_state=settings["seed"], **options
+        )
+        if settings["k"] == "auto" and settings["k_by"] == "validation":
+            grouping = _judged_by_validation(run, features, grouping, options, settings)
         summary = cluster_summary(maps, features, grouping)
         arrays = {"similarity": features.similarity.astype(np.float32)}
         write_arrays(run.path / "similarity.safetensors", "similarity", arrays)
         write_json(run.path / "cluster.json", "cluster", summary)
         grouping.save(run.path / "grouping.json")
+
+
+def _judged_by_validation(
+    run: Run, features: TaskFeatures, first: Grouping, options: Mapping[str, Any], settings: Mapping[str, Any]
+) -> Grouping:
+    """Return the best of a grouping and those of 2 to 8 groups, as far as the limits allow."""
+    from taskgroup.cluster import group_tasks
+    from taskgroup.training import choose_grouping
+
+    n_tasks = len(features.tasks)
+    fewest = max(2, -(-n_tasks // (settings["max_size"] or n_tasks)))
+    most = min(8, n_tasks // max(2, settings["min_size"]), settings["max_groups"] or 8)
+    others = [
+        group_tasks(features, k=k, random_state=settings["seed"], **options)
+        for k in range(fewest, most + 1)
+        if k != first.n_groups
+    ]
+    return choose_grouping(run.table(), [first, *others], random_state=settings["seed"] + 1)[0]
 
 
 def retrain_step(run: Run, table: TaskTable, settings: Mapping[str, Any], output: Output, *, resume: bool) -> None:

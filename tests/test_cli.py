@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -189,6 +190,19 @@ def test_options_come_from_the_environment_and_from_a_file(data, tmp_path):
     result = taskgroup("profile", data, "--config", config, env=env)
     assert result.returncode == 2
     assert "`profile` has no option 'epoch'" in result.stderr
+
+
+def test_groups_can_be_counted_by_validation_scores(finished, tmp_path):
+    out = tmp_path / "run"
+    shutil.copytree(finished[1], out)
+    found = []
+    for _ in range(2):
+        result = taskgroup("cluster", out, "--k-by", "validation", "--max-size", 5, "--force", "--json")
+        assert result.returncode == 0, result.stderr
+        found.append(json.loads(result.stdout)["groups"])
+    assert found[0] == found[1]
+    assert 2 <= len(found[0]) <= 4
+    assert sorted(name for group in found[0] for name in group) == [f"t{i}" for i in range(8)]
 
 
 def test_report_and_cluster_never_import_torch(finished, tmp_path):

@@ -146,7 +146,7 @@ def _fall_back(
         sentence = f"No one way suits all tasks: choosing per task beats each, the nearest by {_gain(over[least])}."
         return Verdict("per-task", sentence, tuple(reasons))
     reasons.append(
-        f"The plan takes what is best on validation data whatever it costs; over {method} for all tasks it gains "
+        f"The plan asks what predicts best, not what is simplest; over {method} for all tasks it gains "
         f"{_gain(over[method])} on test data."
     )
     place = ladder.index(method)
