@@ -139,3 +139,11 @@ def test_maps_need_a_finished_epoch():
         tracker.end_epoch()
     with pytest.raises(InvalidInputError, match="`ddof` must be between 0 and 1"):
         tracker.data_maps(ddof=2)
+
+
+def test_one_label_that_is_almost_1_among_many_is_refused():
+    labels = np.ones((2000, 50), np.float32)
+    labels[1234, 7] = 0.9999
+    tracker = DataMapTracker([f"t{i}" for i in range(50)], 2000)
+    with pytest.raises(InvalidInputError, match=r"task 't7': labels must be 0 or 1.*; got 0.9999 in row 1234"):
+        tracker.update(np.arange(2000), np.zeros((2000, 50)), labels)

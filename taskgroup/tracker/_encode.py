@@ -228,7 +228,7 @@ def signed_logits(logits: Floats, labels: Floats, names: Sequence[str], where: s
     """
     np.subtract(_HALF, labels, out=out)
     missing = None
-    if _square(out) != out.size / 4:  # some label is neither 0 nor 1: one cheap test for both reasons
+    if not (np.abs(out) == _HALF).all():  # some label is missing, or neither 0 nor 1: one cheap test for both
         missing = np.isnan(labels)
         _check_labels(labels, "binary", 2, names, where)
     out *= logits
