@@ -99,6 +99,27 @@ class TaskSet(Sequence[Task]):
         """Names in order."""
         return tuple(task.name for task in self._tasks)
 
+    @property
+    def n_outputs(self) -> int:
+        """Width of packed outputs: the sum of ``task.n_outputs``."""
+        return sum(task.n_outputs for task in self._tasks)
+
+    @property
+    def first_outputs(self) -> list[int]:
+        """The first packed output column of every task."""
+        sizes = [task.n_outputs for task in self._tasks]
+        return [sum(sizes[:t]) for t in range(len(sizes))]
+
+    def output_columns(self, names: Iterable[str]) -> list[int]:
+        """Return the packed output columns of some of the tasks, in the order given.
+
+        >>> TaskSet(["a", Task("b", "multiclass", 3), "c"]).output_columns(["c", "b"])
+        [4, 1, 2, 3]
+        """
+        starts = self.first_outputs
+        chosen = [self.index_of(name) for name in names]
+        return [starts[t] + c for t in chosen for c in range(self._tasks[t].n_outputs)]
+
     def index_of(self, name: str) -> int:
         """Return the position of the task called ``name``."""
         check_known("task", name, self._index)

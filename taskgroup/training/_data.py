@@ -11,18 +11,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from taskgroup.data import SPLITS, InputSchema, TaskTable
+from taskgroup.data import InputSchema, TaskTable
 from taskgroup.tasks import TaskSet
 
-__all__ = ["Part", "TargetScale", "TrainingData", "first_outputs", "output_columns"]
+__all__ = ["Part", "TargetScale", "TrainingData"]
 
 
 class Part(NamedTuple):
-    """The rows of one split."""
+    """Some rows of a table."""
 
     x: Tensor  # (n, d) float32, scaled
     y: Tensor  # (n, T) float32: 0/1, class codes or standardised values; 0 where missing
-    seen: Tensor  # (n, T) float32: 1 where labelled, 0 where missing
+    seen: Tensor  # (n, T) float32: weight of the label, 1 unless weights are given; 0 where missing
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,10 +42,14 @@ class TargetScale:
         restored: NDArray[np.float32] = packed * self.scale + self.mean
         return restored
 
+    def take(self, columns: list[int]) -> TargetScale:
+        """Return the scale of some of the outputs."""
+        return TargetScale(self.mean[columns], self.scale[columns])
+
 
 @dataclass(frozen=True, eq=False)
 class TrainingData:
-    """What models are fitted on; build it with :meth:`from_table`.
+    """What models are fitted on; build it with :meth:`from_table` or :meth:`from_rows`.
 
     Parameters
     ----------
@@ -53,7 +57,8 @@ class TrainingData:
         The T tasks.
     schema : InputSchema
         Scales the inputs.
-    train, valid, test : Part
+    train, valid : Part
+        Rows that weights are fitted to, and rows that say when to stop.
     target_scale : TargetScale
         Undoes the standardisation of regression targets.
     output_bias : ndarray of float32 of shape (n_outputs,)
@@ -64,57 +69,72 @@ class TrainingData:
     schema: InputSchema
     train: Part
     valid: Part
-    test: Part
     target_scale: TargetScale
     output_bias: NDArray[np.float32]
 
     @classmethod
     def from_table(cls, table: TaskTable) -> TrainingData:
-        """Return the tensors of a table; regression targets are standardised on the training rows."""
-        targets = table.targets("train")
-        scale = _target_scale(targets, table.tasks)
-        bias = _output_bias(targets, table.tasks)
-        of_task = first_outputs(table.tasks)
+        """Return the training and validation rows of a table as tensors."""
+        return cls.from_rows(
+            table.tasks, table.schema, table.schema.transform(table.X), table.Y, table.rows("train"), table.rows("valid")
+        )
+
+    @classmethod
+    def from_rows(
+        cls,
+        tasks: TaskSet,
+        schema: InputSchema,
+        scaled: NDArray[np.float32],
+        Y: NDArray[np.float32],
+        train: NDArray[np.int64],
+        valid: NDArray[np.int64],
+        weights: NDArray[np.float32] | None = None,
+    ) -> TrainingData:
+        """Return the tensors of some rows; regression targets are standardised on the training rows.
+
+        Parameters
+        ----------
+        tasks, schema
+            Of the table.
+        scaled : ndarray of float32 of shape (n, d)
+            Inputs as models see them.
+        Y : ndarray of float32 of shape (n, T)
+            Targets, NaN where missing.
+        train, valid : ndarray of int64
+            Row numbers.
+        weights : ndarray of float32 of shape (n, T), optional
+            Weight of each label.
+        """
+        targets = Y[train]
+        scale = _target_scale(targets, tasks)
+        of_task = tasks.first_outputs
         mean, deviation = scale.mean[of_task], scale.scale[of_task]
-        parts = {split: _part(table.inputs(split), (table.targets(split) - mean) / deviation) for split in SPLITS}
-        return cls(table.tasks, table.schema, parts["train"], parts["valid"], parts["test"], scale, bias)
+        parts = [
+            _part(scaled[rows], (Y[rows] - mean) / deviation, None if weights is None else weights[rows])
+            for rows in (train, valid)
+        ]
+        return cls(tasks, schema, *parts, scale, _output_bias(targets, tasks))
 
     def outputs_of(self, names: Iterable[str]) -> list[int]:
         """Return the packed output columns of some tasks, in the order given."""
-        return output_columns(self.tasks, names)
+        return self.tasks.output_columns(names)
 
 
-def output_columns(tasks: TaskSet, names: Iterable[str]) -> list[int]:
-    """Return the packed output columns of some of the tasks, in the order given.
-
-    >>> from taskgroup.tasks import Task
-    >>> output_columns(TaskSet(["a", Task("b", "multiclass", 3), "c"]), ["c", "b"])
-    [4, 1, 2, 3]
-    """
-    starts = first_outputs(tasks)
-    chosen = [tasks.index_of(name) for name in names]
-    return [starts[t] + c for t in chosen for c in range(tasks[t].n_outputs)]
-
-
-def first_outputs(tasks: TaskSet) -> list[int]:
-    """Return the first packed output column of every task."""
-    sizes = [task.n_outputs for task in tasks]
-    return [sum(sizes[:t]) for t in range(len(sizes))]
-
-
-def _part(inputs: NDArray[np.float32], targets: NDArray[np.float32]) -> Part:
+def _part(
+    inputs: NDArray[np.float32], targets: NDArray[np.float32], weights: NDArray[np.float32] | None
+) -> Part:
     seen = ~np.isnan(targets)
     return Part(
         torch.from_numpy(np.ascontiguousarray(inputs)),
         torch.from_numpy(np.where(seen, targets, 0.0).astype(np.float32)),
-        torch.from_numpy(seen.astype(np.float32)),
+        torch.from_numpy((seen if weights is None else np.where(seen, weights, 0.0)).astype(np.float32)),
     )
 
 
 def _target_scale(targets: NDArray[np.float32], tasks: TaskSet) -> TargetScale:
-    mean = np.zeros(sum(task.n_outputs for task in tasks), np.float32)
+    mean = np.zeros(tasks.n_outputs, np.float32)
     scale = np.ones_like(mean)
-    for t, start in enumerate(first_outputs(tasks)):
+    for t, start in enumerate(tasks.first_outputs):
         if tasks[t].kind == "regression":
             values = targets[:, t][~np.isnan(targets[:, t])]
             if len(values):

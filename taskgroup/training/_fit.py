@@ -25,9 +25,10 @@ import torch
 from torch import Tensor
 
 from taskgroup._validation import check_choice
+from taskgroup.cost import Cost
 from taskgroup.exceptions import InvalidInputError
 from taskgroup.models import MultiTaskModel
-from taskgroup.training._cost import Cost, count_flops, n_parameters
+from taskgroup.training._flops import count_flops, n_parameters
 from taskgroup.training._data import TrainingData
 from taskgroup.training._loop import fit_loop
 from taskgroup.training._settings import FitSettings
@@ -165,6 +166,7 @@ def _fitted(job: Job, data: TrainingData) -> Fitted:
     cost = Cost(
         n_models=1,
         params=n_parameters(job.model),
+        bytes=sum(value.numel() * value.element_size() for value in job.model.state_dict().values()),
         train_flops=examples * (forward + backward) + judged * forward,
         train_seconds=job.seconds,
         train_examples=examples,

@@ -1,4 +1,4 @@
-"""One network to train: what it is, which tasks it serves, where it starts, and its file."""
+"""What a network is but its weights, and its file."""
 
 from __future__ import annotations
 
@@ -19,10 +19,7 @@ from taskgroup.grouping import Grouping
 from taskgroup.models import MultiTaskModel, build_model
 from taskgroup.tasks import TaskSet
 
-__all__ = ["PROFILE", "MakeEncoder", "Network", "State", "load_network", "load_state", "state_of"]
-
-PROFILE = "profile/model"
-"""Path of the profile model, below the run directory."""
+__all__ = ["MakeEncoder", "Network", "State", "load_network", "load_state", "state_of"]
 
 State = dict[str, NDArray[Any]]
 """Weights and buffers of a network by name."""
@@ -36,8 +33,6 @@ class Network:
 
     Parameters
     ----------
-    path : str
-        ``<method>/<seed>/<name>``: where its weights lie below ``models/``.
     tasks : tuple of str
         Names of the tasks whose heads it has.
     arch : str
@@ -52,19 +47,12 @@ class Network:
         Seed of batch order and dropout masks.
     encoder : str
         Name of the encoder; "custom" for a callable.
-    weights : tuple of float, optional
-        Weight of each task's loss; equal when left out.
-    start : str, optional
-        Path of the network whose weights it starts from.
-    frozen : int
-        Number of hidden layers, from the input, that keep the weights they start with.
     units : {"task", "group"}
         What has parts of its own, see :class:`~taskgroup.models.MultiTaskModel`.
     labels : tuple of int, optional
         Group of each task, for ``units="group"``.
     """
 
-    path: str
     tasks: tuple[str, ...]
     hidden: tuple[int, ...]
     seed: int
@@ -72,9 +60,6 @@ class Network:
     arch: str = "shared-bottom"
     dropout: float = 0.0
     encoder: str = "auto"
-    weights: tuple[float, ...] | None = None
-    start: str | None = None
-    frozen: int = 0
     units: str = "task"
     labels: tuple[int, ...] | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -89,7 +74,7 @@ class Network:
         """
         if self.encoder == "custom" and make_encoder is None:
             raise ArtifactError(
-                f"network {self.path!r} was trained with an encoder of your own; pass `encoder=` to make it again."
+                "the network was trained with an encoder of your own; pass `encoder=` to make it again."
             )
         own = tasks.select(self.tasks)
         return build_model(
@@ -108,25 +93,25 @@ class Network:
         """Return the network that :meth:`to_dict` wrote."""
         tuples = {
             name: tuple(document[name])
-            for name in ("tasks", "hidden", "weights", "labels")
+            for name in ("tasks", "hidden", "labels")
             if document[name] is not None
         }
         return cls(**{**document, **tuples})
 
-    def save(self, folder: Path, state: State, **facts: Any) -> None:
-        """Write the network with its weights, and further JSON-able facts, below ``folder``, atomically."""
-        write_arrays(folder / f"{self.path}.safetensors", "network", state, {"network": self.to_dict(), **facts})
+    def save(self, path: Path, state: State, **facts: Any) -> None:
+        """Write the network with its weights, and further JSON-able facts, atomically."""
+        write_arrays(path, "network", state, {"network": self.to_dict(), **facts})
 
 
-def load_network(folder: Path, path: str) -> tuple[Network, State, dict[str, Any]]:
-    """Return the network saved at ``path`` below ``folder``, its weights, and the facts written with them.
+def load_network(path: Path) -> tuple[Network, State, dict[str, Any]]:
+    """Return the network saved at ``path``, its weights, and the facts written with them.
 
     Raises
     ------
     ArtifactError
         When the file is missing, damaged, or of another format or version.
     """
-    arrays, document = read_arrays(folder / f"{path}.safetensors", "network")
+    arrays, document = read_arrays(path, "network")
     return Network.from_dict(document["network"]), arrays, document
 
 

@@ -16,17 +16,19 @@ from torch import Tensor
 from taskgroup._artifact import json_ready, write_text
 from taskgroup._validation import check_int
 from taskgroup.data import TaskTable
+from taskgroup.cost import Cost
 from taskgroup.datamaps import DataMaps
 from taskgroup.exceptions import ArtifactError
 from taskgroup.models import MultiTaskModel
 from taskgroup.tracker import DataMapTracker
-from taskgroup.training._cost import Cost
 from taskgroup.training._data import TrainingData
 from taskgroup.training._fit import fit_many
-from taskgroup.training._network import PROFILE, MakeEncoder, Network, load_network, load_state, state_of
+from taskgroup.training._network import MakeEncoder, Network, load_network, load_state, state_of
 from taskgroup.training._settings import DEFAULT_DROPOUT, DEFAULT_HIDDEN, FitSettings
 
 __all__ = ["Profile", "profile"]
+
+_MODEL = Path("profile") / "model.safetensors"  # below the run directory
 
 Progress = Callable[[str, int, int], None]
 
@@ -59,7 +61,7 @@ class Profile:
         """Write ``datamaps.safetensors``, ``profile/model.safetensors`` and ``profile/history.jsonl`` atomically."""
         folder = Path(run_dir)
         self.maps.save(folder / "datamaps.safetensors")
-        self.network.save(folder, state_of(self.model), cost=self.cost.to_dict())
+        self.network.save(folder / _MODEL, state_of(self.model), cost=self.cost.to_dict())
         lines = "".join(json.dumps(json_ready(row)) + "\n" for row in self.history)
         write_text(folder / "profile" / "history.jsonl", lines)
 
@@ -73,7 +75,7 @@ class Profile:
             When a file is missing, damaged, or of another format or version.
         """
         folder = Path(run_dir)
-        network, state, document = load_network(folder, PROFILE)
+        network, state, document = load_network(folder / _MODEL)
         model = network.build(table.schema, table.tasks, encoder)
         load_state(model, state)
         path = folder / "profile" / "history.jsonl"
@@ -144,7 +146,7 @@ def profile(
     for repeat in range(repeats):
         seed = random_state if repeat == 0 else int(np.random.SeedSequence([random_state, repeat]).generate_state(1)[0])
         network = Network(
-            PROFILE, table.tasks.names, tuple(hidden), seed=seed, stream=seed, dropout=dropout,
+            table.tasks.names, tuple(hidden), seed=seed, stream=seed, dropout=dropout,
             encoder=encoder if isinstance(encoder, str) else "custom",
         )  # fmt: skip
         model = network.build(data.schema, data.tasks, make_encoder)

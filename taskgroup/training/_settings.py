@@ -1,13 +1,13 @@
-"""How a model is fitted: epochs, patience, batch size, learning rate; and how wide it is."""
+"""How a network is fitted: epochs, patience, batch size, learning rate."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from taskgroup._validation import check_int, check_real
 
-__all__ = ["DEFAULT_DROPOUT", "DEFAULT_HIDDEN", "FitSettings", "Recipe"]
+__all__ = ["DEFAULT_DROPOUT", "DEFAULT_HIDDEN", "FitSettings"]
 
 DEFAULT_HIDDEN = (128, 64)
 DEFAULT_DROPOUT = 0.2
@@ -49,26 +49,3 @@ class FitSettings:
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as a JSON-able dictionary."""
         return asdict(self)
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How the networks of a family are built and fitted.
-
-    Parameters
-    ----------
-    hidden : tuple of int
-        Widths of the hidden layers.
-    dropout : float
-        After every hidden layer.
-    settings : FitSettings
-        How they are fitted.
-    """
-
-    hidden: tuple[int, ...] = DEFAULT_HIDDEN
-    dropout: float = DEFAULT_DROPOUT
-    settings: FitSettings = field(default_factory=FitSettings)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the recipe as a JSON-able dictionary."""
-        return {"hidden": self.hidden, "dropout": self.dropout, **self.settings.to_dict()}

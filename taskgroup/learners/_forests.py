@@ -1,0 +1,270 @@
+"""Forests that fit all tasks of a group at once: extremely randomised trees and random forests of scikit-learn.
+
+Every tree is a regression tree on one column per output: 0/1 for a binary task, one column per class of a multiclass
+one, the standardised value for regression. Splits lower the squared error summed over the columns, so related tasks
+choose them together. Answers of classification tasks are logits of the mean leaf, moved away from 0 and 1 by half a
+tree's vote, which keeps every order.
+
+A file holds the nodes of the trees and, instead of the leaves' values, in which leaf each fitted row lies: values are
+means of the rows' targets and are made again from them. So its size does not grow with the number of tasks times leaves.
+"""
+
+from __future__ import annotations
+
+import time
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from sklearn.ensemble import ExtraTreesRegressor, RandomForestRegressor
+
+from taskgroup.cost import Cost
+from taskgroup.learners._base import Context, Fitted, Learner, Order, Saved
+from taskgroup.learners._columns import Columns
+from taskgroup.learners._examples import Examples, Inputs, Packed
+
+__all__ = ["ExtraTrees", "RandomForest"]
+
+_ROWS = 2048  # rows that pass through all trees at a time
+_PER_TASK_WORK = 30_000  # tasks times rows above which a forest per task is not tried unasked
+
+
+@dataclass(frozen=True)
+class _Forest(Learner):
+    """What both kinds of forests share.
+
+    Parameters
+    ----------
+    trees : int
+        Number of trees.
+    min_samples_leaf : int
+        Fitted rows of a leaf at least.
+    max_features : str or float
+        Features tried at a split, as in scikit-learn.
+    """
+
+    bulk: ClassVar[int] = 10
+
+    trees: int = 300
+    min_samples_leaf: int = 2
+    max_features: str | float = "sqrt"
+
+    def declines(self, arm: str, sizes: Sequence[int], n_rows: int) -> str | None:
+        """Return that a forest per task costs too much, where it does."""
+        if arm == "per-task" and len(sizes) * n_rows > _PER_TASK_WORK:
+            return f"{len(sizes)} forests on {n_rows:,} rows each take too long"
+        return None
+
+    def fit_many(
+        self,
+        examples: Examples,
+        rows: NDArray[np.int64],
+        orders: Sequence[Order],
+        *,
+        seed: int = 0,
+        start: Saved | None = None,
+    ) -> list[Fitted]:
+        """Return a forest for every order."""
+        x = np.ascontiguousarray(examples.inputs.scaled[rows])
+        return [self._fit(examples, x, rows, order) for order in orders]
+
+    @classmethod
+    def load(cls, saved: Saved, context: Context) -> FittedForest:
+        """Return the forest of a file."""
+        arrays, document = saved
+        columns = Columns.from_dict(context.tasks.select(document["tasks"]), document["columns"])
+        nodes = _Nodes(*(arrays[name] for name in _Nodes.__dataclass_fields__))
+        counts = arrays.get("counts")
+        return FittedForest(columns, nodes, arrays["leaf_of_row"], arrays["targets"], counts, Cost(**document["cost"]))
+
+    @abstractmethod
+    def _estimator(self, seed: int) -> Any:
+        """Return scikit-learn's forest."""
+
+    def _fit(self, examples: Examples, x: NDArray[np.float32], rows: NDArray[np.int64], order: Order) -> FittedForest:
+        began = time.process_time()
+        columns = Columns.of(examples.tasks.select(order.tasks), examples.targets(rows, order.tasks))
+        targets = columns.encode(examples.targets(rows, order.tasks))  # (n, n_outputs), NaN where missing
+        filled = np.where(np.isnan(targets), columns.mean, targets)
+        some, used = _usable(targets), slice(None)
+        if len(order.tasks) == 1:  # a task by itself leaves unlabelled rows out
+            used = np.flatnonzero(some)
+        estimator = self._estimator(order.seed % 2**32).fit(x[used], filled[used], self._row_weights(examples, rows, order, used))
+        honest = None
+        if self.answers == "out-of-bag":
+            honest = np.tile(columns.mean, (len(rows), 1))
+            honest[used] = estimator.oob_prediction_.reshape(-1, filled.shape[1])
+            if not isinstance(used, slice):
+                left = np.flatnonzero(~some)
+                if len(left):
+                    honest[left] = estimator.predict(x[left]).reshape(-1, filled.shape[1])
+        return FittedForest.of(
+            columns, estimator, x[used], filled[used].astype(np.float32),
+            None if honest is None else columns.decode(honest, self.trees), time.process_time() - began,
+        )  # fmt: skip
+
+    def _row_weights(self, examples: Examples, rows: NDArray[np.int64], order: Order, used: Any) -> NDArray[np.float32] | None:
+        """Return the mean weight of each row's labels, since a tree that many tasks share has one weight a row."""
+        weights = examples.label_weights(rows, order.tasks)
+        if weights is None:
+            return None
+        mean: NDArray[np.float32] = weights.mean(1)[used]
+        return mean
+
+
+@dataclass(frozen=True)
+class ExtraTrees(_Forest):
+    """Extremely randomised trees (Geurts et al., Machine Learning 2006), each on all rows."""
+
+    kind: ClassVar[str] = "extra-trees"
+    about: ClassVar[str] = "extremely randomised trees"
+
+    def _estimator(self, seed: int) -> Any:
+        return ExtraTreesRegressor(
+            self.trees, min_samples_leaf=self.min_samples_leaf, max_features=self.max_features, random_state=seed
+        )
+
+
+@dataclass(frozen=True)
+class RandomForest(_Forest):
+    """Random forests (Breiman, Machine Learning 2001); answers for fitted rows come out of bag."""
+
+    kind: ClassVar[str] = "random-forest"
+    about: ClassVar[str] = "random forests"
+    answers: ClassVar[Literal["folds", "out-of-bag"]] = "out-of-bag"
+
+    def _estimator(self, seed: int) -> Any:
+        return RandomForestRegressor(
+            self.trees, min_samples_leaf=self.min_samples_leaf, max_features=self.max_features, random_state=seed,
+            oob_score=True,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class _Nodes:
+    """The nodes of all trees, one tree after the other, each in the order of a depth-first walk.
+
+    The left child of a node is the next one. A leaf has feature -1.
+    """
+
+    first: NDArray[np.int64]  # (trees + 1,): where each tree begins
+    feature: NDArray[np.int32]
+    threshold: NDArray[np.float32]  # the largest float32 that is not above the split
+    right: NDArray[np.int32]  # number of the right child within its tree
+
+    @classmethod
+    def of(cls, trees: Sequence[Any]) -> _Nodes:
+        """Return the nodes of scikit-learn's trees."""
+        first = np.cumsum([0, *(tree.node_count for tree in trees)])
+        feature = np.concatenate([np.where(tree.children_left < 0, -1, tree.feature) for tree in trees])
+        split = np.concatenate([tree.threshold for tree in trees])
+        threshold = split.astype(np.float32)
+        threshold = np.where(threshold > split, np.nextafter(threshold, np.float32(-np.inf)), threshold)
+        right = np.concatenate([tree.children_right for tree in trees])
+        return cls(first.astype(np.int64), feature.astype(np.int32), threshold.astype(np.float32), right.astype(np.int32))
+
+    @property
+    def n_trees(self) -> int:
+        return len(self.first) - 1
+
+    def leaves(self, x: NDArray[np.float32]) -> NDArray[np.int64]:
+        """Return the number of the node, among all, where each row of each tree ends, (trees, n)."""
+        node = np.repeat(self.first[:-1, None], len(x), axis=1)
+        flat, rows = node.ravel(), np.tile(np.arange(len(x)), self.n_trees)
+        base = np.repeat(self.first[:-1], len(x))
+        walking = np.arange(len(flat))
+        while len(walking):
+            here = flat[walking]
+            feature = self.feature[here]
+            inner = feature >= 0
+            walking, here, feature = walking[inner], here[inner], feature[inner]
+            left = x[rows[walking], feature] <= self.threshold[here]
+            flat[walking] = np.where(left, here + 1, base[walking] + self.right[here])
+        return flat.reshape(node.shape)
+
+
+@dataclass(eq=False)
+class FittedForest(Fitted):
+    """A forest of some tasks."""
+
+    columns: Columns
+    nodes: _Nodes
+    leaf_of_row: NDArray[np.integer[Any]]  # (trees, n): number of the leaf within its tree
+    targets: NDArray[np.float32]  # (n, n_outputs)
+    counts: NDArray[np.uint8] | None  # (trees, n): how often each tree drew each row; None for once
+    cost: Cost
+    honest: Packed | None = None
+    estimator: Any = None  # scikit-learn's own, which answers faster while it is there
+
+    @classmethod
+    def of(
+        cls,
+        columns: Columns,
+        estimator: Any,
+        x: NDArray[np.float32],
+        targets: NDArray[np.float32],
+        honest: Packed | None,
+        seconds: float,
+    ) -> FittedForest:
+        """Return a forest of scikit-learn, fitted on inputs (n, d) and targets (n, n_outputs)."""
+        nodes = _Nodes.of([tree.tree_ for tree in estimator.estimators_])
+        leaves = np.stack([tree.tree_.apply(x) for tree in estimator.estimators_])
+        counts = None
+        if estimator.bootstrap:
+            drawn = [np.bincount(rows, minlength=len(x)) for rows in estimator.estimators_samples_]
+            counts = np.stack(drawn).clip(max=255).astype(np.uint8)
+        leaf_of_row = leaves.astype(np.uint16 if leaves.max() < 2**16 else np.uint32)
+        size = sum(a.nbytes for a in (nodes.feature, nodes.threshold, nodes.right, leaf_of_row, targets))
+        size += 0 if counts is None else counts.nbytes
+        n_leaves = int((nodes.feature < 0).sum())
+        cost = Cost(
+            n_models=1, params=2 * (len(nodes.feature) - n_leaves) + n_leaves * targets.shape[1], bytes=size,
+            train_seconds=seconds, train_examples=len(x) * nodes.n_trees,
+        )  # fmt: skip
+        return cls(columns, nodes, leaf_of_row, targets, counts, cost, honest, estimator)
+
+    @property
+    def tasks(self) -> tuple[str, ...]:  # type: ignore[override]
+        """Names of its tasks."""
+        return self.columns.tasks.names
+
+    def outputs(self, inputs: Inputs) -> Packed:
+        """Return packed outputs (n, n_outputs); regression answers are in target units."""
+        x = np.ascontiguousarray(inputs.scaled, np.float32)
+        if self.estimator is not None:
+            mean = self.estimator.predict(x).reshape(len(x), -1)
+        else:
+            mean = np.concatenate([np.zeros((0, self.targets.shape[1])), *self._means(x)])
+        return self.columns.decode(mean, self.nodes.n_trees)
+
+    def save(self) -> Saved:
+        """Return the nodes, the leaves of the fitted rows, and their targets."""
+        arrays = {name: getattr(self.nodes, name) for name in _Nodes.__dataclass_fields__}
+        arrays |= {"leaf_of_row": self.leaf_of_row, "targets": self.targets}
+        if self.counts is not None:
+            arrays["counts"] = self.counts
+        document = {"tasks": self.tasks, "columns": self.columns.to_dict(), "cost": self.cost.to_dict()}
+        return Saved(arrays, document)
+
+    def _means(self, x: NDArray[np.float32]) -> Iterator[NDArray[np.float64]]:
+        """Yield the mean of the trees' leaves for blocks of rows."""
+        targets = self.targets.astype(np.float64)
+        for start in range(0, len(x), _ROWS):
+            leaves = self.nodes.leaves(x[start : start + _ROWS])
+            total = np.zeros((leaves.shape[1], targets.shape[1]))
+            for tree, (ends, of_row) in enumerate(zip(leaves, self.leaf_of_row, strict=True)):
+                weight = np.ones(len(of_row)) if self.counts is None else self.counts[tree].astype(np.float64)
+                shape = (int(self.nodes.first[tree + 1] - self.nodes.first[tree]), len(of_row))
+                within = sparse.csr_array((weight, (of_row.astype(np.int64), np.arange(len(of_row)))), shape)
+                wanted = within[ends - self.nodes.first[tree]]
+                total += (wanted @ targets) / wanted.sum(1)[:, None]
+            yield total / self.nodes.n_trees
+
+
+def _usable(targets: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return which rows have a label of some task."""
+    return np.asarray((~np.isnan(targets)).any(1))

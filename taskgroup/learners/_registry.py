@@ -1,0 +1,42 @@
+"""Learners by name. A new one is a file of its own and a line here; nothing is imported before it is asked for."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from typing import Any
+
+from taskgroup._validation import check_known
+from taskgroup.learners._base import Learner
+
+__all__ = ["AUTO", "LEARNERS", "learner_class", "make_learner"]
+
+LEARNERS: Mapping[str, str] = {
+    "linear": "taskgroup.learners._linear:Linear",
+    "extra-trees": "taskgroup.learners._forests:ExtraTrees",
+    "random-forest": "taskgroup.learners._forests:RandomForest",
+    "nets": "taskgroup.learners._nets:Nets",
+    "wide-nets": "taskgroup.learners._nets:WideNets",
+}
+"""Where the class of each learner is."""
+
+AUTO = ("linear", "random-forest", "extra-trees", "nets", "wide-nets")
+"""What "auto" tries, the cheapest first."""
+
+
+def learner_class(kind: str) -> type[Learner]:
+    """Return the class of a learner.
+
+    Raises
+    ------
+    InvalidInputError
+        When there is none of that name; the message says which one may be meant.
+    """
+    module, _, name = LEARNERS[check_known("learner", kind, LEARNERS)].partition(":")
+    found: type[Learner] = getattr(importlib.import_module(module), name)
+    return found
+
+
+def make_learner(kind: str, **options: Any) -> Learner:
+    """Return a learner with its defaults, and the options given."""
+    return learner_class(kind)(**options)
