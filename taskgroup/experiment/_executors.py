@@ -5,27 +5,30 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, Protocol
 
-import torch
+import numpy as np
 from threadpoolctl import threadpool_limits
 
 from taskgroup.exceptions import TaskGroupError
-from taskgroup.training._data import TrainingData
-from taskgroup.training._network import MakeEncoder
-from taskgroup.training._unit import Starts, Trained, Unit, run_unit
+from taskgroup.experiment._work import Material, Unit
+from taskgroup.learners import Inputs, Saved
 
-__all__ = ["Executor", "Order", "RunAll", "workers"]
+__all__ = ["Executor", "Job", "RunAll", "workers"]
 
-Order = tuple[Unit, Starts]
-"""A unit and the networks that it starts from."""
+Job = tuple[Callable[..., Any], Unit, Saved | None]
+"""What to do with a unit, the unit, and the model that it starts from."""
 
-RunAll = Callable[[Sequence[Order]], Iterator[list[Trained]]]
-"""Runs units and yields their results in the order given."""
+RunAll = Callable[[Sequence[Job]], Iterator[Any]]
+"""Runs jobs and yields their results in the order given."""
 
 
 class Executor(Protocol):
@@ -44,35 +47,34 @@ _ENVIRONMENT = {
 
 
 @contextmanager
-def workers(
-    data: TrainingData, make_encoder: MakeEncoder | None, jobs: int, executor: Executor | None
-) -> Iterator[RunAll]:
-    """Give a function that runs units; every unit runs on one thread, so that results do not depend on `jobs`."""
+def workers(material: Material, jobs: int, executor: Executor | None) -> Iterator[RunAll]:
+    """Give a function that runs jobs; every unit runs on one thread, so that results do not depend on `jobs`."""
     if executor is not None:
-        yield _through(executor, data, make_encoder)
+        yield _through(executor, material)
     elif jobs == 1:
-        yield _here(data, make_encoder)
+        yield _here(material)
     else:
         with (
             _environment(_ENVIRONMENT),
+            _on_disk(material) as (folder, rest),
             ProcessPoolExecutor(
-                jobs, multiprocessing.get_context("spawn"), initializer=_prepare, initargs=(data, make_encoder)
+                jobs, multiprocessing.get_context("spawn"), initializer=_prepare, initargs=(folder, rest)
             ) as pool,
         ):
             yield _pooled(pool)
 
 
-def _here(data: TrainingData, make_encoder: MakeEncoder | None) -> RunAll:
-    def run_all(orders: Sequence[Order]) -> Iterator[list[Trained]]:
-        for unit, starts in orders:
-            yield _on_one_thread(unit, data, starts, make_encoder)
+def _here(material: Material) -> RunAll:
+    def run_all(jobs: Sequence[Job]) -> Iterator[Any]:
+        for job in jobs:
+            yield _on_one_thread(job, material)
 
     return run_all
 
 
-def _through(executor: Executor, data: TrainingData, make_encoder: MakeEncoder | None) -> RunAll:
-    def run_all(orders: Sequence[Order]) -> Iterator[list[Trained]]:
-        futures = [executor.submit(_on_one_thread, unit, data, starts, make_encoder) for unit, starts in orders]
+def _through(executor: Executor, material: Material) -> RunAll:
+    def run_all(jobs: Sequence[Job]) -> Iterator[Any]:
+        futures = [executor.submit(_on_one_thread, job, material) for job in jobs]
         for future in futures:
             yield future.result()
 
@@ -80,8 +82,8 @@ def _through(executor: Executor, data: TrainingData, make_encoder: MakeEncoder |
 
 
 def _pooled(pool: ProcessPoolExecutor) -> RunAll:
-    def run_all(orders: Sequence[Order]) -> Iterator[list[Trained]]:
-        futures = [pool.submit(_in_worker, unit, starts) for unit, starts in orders]
+    def run_all(jobs: Sequence[Job]) -> Iterator[Any]:
+        futures = [pool.submit(_in_worker, job) for job in jobs]
         try:
             for future in futures:
                 yield future.result()
@@ -97,28 +99,44 @@ def _pooled(pool: ProcessPoolExecutor) -> RunAll:
     return run_all
 
 
-def _on_one_thread(unit: Unit, data: TrainingData, starts: Starts, make_encoder: MakeEncoder | None) -> list[Trained]:
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+def _on_one_thread(job: Job, material: Material) -> Any:
+    action, unit, start = job
+    arguments = (unit, material) if start is None else (unit, material, start)
+    torch = sys.modules.get("torch")  # only what needs it loads it
+    n_threads = 0 if torch is None else torch.get_num_threads()
+    if torch is not None:
+        torch.set_num_threads(1)
     try:
-        with threadpool_limits(1):  # scikit-learn's solvers call numpy's libraries
-            return run_unit(unit, data, starts, make_encoder)
+        with threadpool_limits(1):  # numpy's and scikit-learn's libraries
+            return action(*arguments)
     finally:
-        torch.set_num_threads(n_threads)
+        if torch is not None:
+            torch.set_num_threads(n_threads)
 
 
-_shared: list[tuple[TrainingData, MakeEncoder | None]] = []
+@contextmanager
+def _on_disk(material: Material) -> Iterator[tuple[str, Material]]:
+    """Write the inputs to files that all workers map, so that none holds a copy; give the folder and all the rest."""
+    with tempfile.TemporaryDirectory(prefix="taskgroup-") as folder:
+        inputs = material.examples.inputs
+        for name in ("raw", "scaled"):
+            np.save(Path(folder) / f"{name}.npy", getattr(inputs, name), allow_pickle=False)
+        none = Inputs(inputs.raw[:0], inputs.scaled[:0])
+        yield folder, replace(material, examples=replace(material.examples, inputs=none))
+
+
+_shared: list[Material] = []
 """What every unit of a worker process reads: sent once, not with each unit."""
 
 
-def _prepare(data: TrainingData, make_encoder: MakeEncoder | None) -> None:
+def _prepare(folder: str, rest: Material) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which saves and stops its workers
-    _shared[:] = [(data, make_encoder)]
+    arrays = [np.load(Path(folder) / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in ("raw", "scaled")]
+    _shared[:] = [replace(rest, examples=replace(rest.examples, inputs=Inputs(*arrays)))]
 
 
-def _in_worker(unit: Unit, starts: Starts) -> list[Trained]:
-    data, make_encoder = _shared[0]
-    return _on_one_thread(unit, data, starts, make_encoder)
+def _in_worker(job: Job) -> Any:
+    return _on_one_thread(job, _shared[0])
 
 
 @contextmanager

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from typing import Any, ClassVar, Literal, NamedTuple, Self
+from dataclasses import dataclass, fields, replace
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,13 +82,10 @@ class Fitted(ABC):
         Names of its tasks, in the order of its outputs.
     cost : Cost
         What it cost to fit.
-    honest : ndarray of float32 of shape (n_rows, n_outputs) or None
-        Outputs for the rows that it was fitted on, each made without that row (out of bag), where the learner can.
     """
 
     tasks: tuple[str, ...]
     cost: Cost
-    honest: Packed | None = None
 
     @abstractmethod
     def outputs(self, inputs: Inputs) -> Packed:
@@ -108,18 +105,15 @@ class Learner(ABC):
         Name in the registry and in files.
     about : str
         What it is, in a few words.
-    answers : {"folds", "out-of-bag"}
-        How it can answer for rows that it was fitted on: by fitting again without a fold of them, or by itself.
-    final : {"refit", "average"}
-        What answers for new rows: a fit on all rows, or the mean of the fits without a fold.
+    refits : bool
+        Whether it can be fitted on all rows, since it needs none to stop by.
     shares : bool
         Whether fitting tasks together differs from fitting them one by one; if not, only the arm "per-task" is of use.
     """
 
     kind: ClassVar[str]
     about: ClassVar[str] = ""
-    answers: ClassVar[Literal["folds", "out-of-bag"]] = "folds"
-    final: ClassVar[Literal["refit", "average"]] = "refit"
+    refits: ClassVar[bool] = True
     shares: ClassVar[bool] = True
     steady: ClassVar[bool] = True
     """Whether one repetition is enough: another seed hardly changes the scores."""
@@ -130,31 +124,38 @@ class Learner(ABC):
         """Return the options as a JSON-able dictionary, from which ``type(self)(**options)`` makes the learner."""
         return {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
 
+    @property
+    def name(self) -> str:
+        """What methods, tables and files call it."""
+        return self.kind
+
+    def with_options(self, options: Document) -> Self:
+        """Return the learner with options that :meth:`options` gave; what JSON cannot hold stays as it is."""
+        return replace(self, **options)
+
+    @property
+    def weighs(self) -> bool:
+        """Whether it can give the tasks of a model different weights, as soft groups need."""
+        return False
+
+    @property
+    def has_units(self) -> bool:
+        """Whether its models can have parts that belong to groups of tasks."""
+        return False
+
     def supports(self, examples: Examples) -> str | None:
         """Return why the learner cannot be fitted on these examples, or None."""
         return None
 
-    def declines(self, arm: str, sizes: Sequence[int], n_rows: int) -> str | None:
-        """Return why an arm would cost too much to be tried unasked, or None.
-
-        Parameters
-        ----------
-        arm : str
-            Name of the arm.
-        sizes : sequence of int
-            Number of tasks of each of the arm's models.
-        n_rows : int
-            Rows to fit.
-        """
+    def declines(self, arm: str, examples: Examples) -> str | None:
+        """Return why an arm is not worth its cost unless it is asked for by name, or None."""
         return None
 
     def tuned_on(self, arm: str) -> str | None:
         """Return the arm whose tuning an arm takes over, or None when there is nothing to tune."""
         return None
 
-    def tune(
-        self, examples: Examples, rows: NDArray[np.int64], orders: Sequence[Order], *, seed: int = 0
-    ) -> Self:
+    def tune(self, examples: Examples, rows: NDArray[np.int64], orders: Sequence[Order], *, seed: int = 0) -> Self:
         """Return the learner with options that do best on some of the rows, for models like those of `orders`."""
         return self
 

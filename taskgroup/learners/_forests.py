@@ -15,7 +15,7 @@ import time
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +30,8 @@ from taskgroup.learners._examples import Examples, Inputs, Packed
 __all__ = ["ExtraTrees", "RandomForest"]
 
 _ROWS = 2048  # rows that pass through all trees at a time
-_PER_TASK_WORK = 30_000  # tasks times rows above which a forest per task is not tried unasked
+_PER_TASK_WORK = 500_000  # tasks x rows x features tried, above which a forest per task is not tried unasked
+_MANY = 60_000  # tasks x rows, above which half as many trees will do
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,9 @@ class _Forest(Learner):
 
     Parameters
     ----------
-    trees : int
-        Number of trees.
+    trees : int, optional
+        Number of trees; 200, or 100 where there are many tasks and rows, when left out. The mean of the forests of five
+        folds predicts better than one forest of all rows with three times the trees of each.
     min_samples_leaf : int
         Fitted rows of a leaf at least.
     max_features : str or float
@@ -49,14 +51,15 @@ class _Forest(Learner):
 
     bulk: ClassVar[int] = 10
 
-    trees: int = 300
+    trees: int | None = None
     min_samples_leaf: int = 2
     max_features: str | float = "sqrt"
 
-    def declines(self, arm: str, sizes: Sequence[int], n_rows: int) -> str | None:
+    def declines(self, arm: str, examples: Examples) -> str | None:
         """Return that a forest per task costs too much, where it does."""
-        if arm == "per-task" and len(sizes) * n_rows > _PER_TASK_WORK:
-            return f"{len(sizes)} forests on {n_rows:,} rows each take too long"
+        n_rows, n_features = examples.inputs.scaled.shape
+        if arm == "per-task" and len(examples.tasks) * n_rows * n_features**0.5 > _PER_TASK_WORK:
+            return f"{len(examples.tasks)} forests on {n_rows:,} rows take long; ask for it with --arms per-task"
         return None
 
     def fit_many(
@@ -70,7 +73,8 @@ class _Forest(Learner):
     ) -> list[Fitted]:
         """Return a forest for every order."""
         x = np.ascontiguousarray(examples.inputs.scaled[rows])
-        return [self._fit(examples, x, rows, order) for order in orders]
+        n_trees = self.trees or (100 if len(rows) * len(examples.tasks) > _MANY else 200)
+        return [self._fit(examples, x, rows, order, n_trees) for order in orders]
 
     @classmethod
     def load(cls, saved: Saved, context: Context) -> FittedForest:
@@ -78,41 +82,34 @@ class _Forest(Learner):
         arrays, document = saved
         columns = Columns.from_dict(context.tasks.select(document["tasks"]), document["columns"])
         nodes = _Nodes(*(arrays[name] for name in _Nodes.__dataclass_fields__))
-        counts = arrays.get("counts")
-        return FittedForest(columns, nodes, arrays["leaf_of_row"], arrays["targets"], counts, Cost(**document["cost"]))
+        rest = (arrays.get("counts"), arrays.get("weights"), Cost(**document["cost"]))
+        return FittedForest(columns, nodes, arrays["leaf_of_row"], arrays["targets"], *rest)
 
     @abstractmethod
-    def _estimator(self, seed: int) -> Any:
+    def _estimator(self, n_trees: int, seed: int) -> Any:
         """Return scikit-learn's forest."""
 
-    def _fit(self, examples: Examples, x: NDArray[np.float32], rows: NDArray[np.int64], order: Order) -> FittedForest:
+    def _fit(
+        self, examples: Examples, x: NDArray[np.float32], rows: NDArray[np.int64], order: Order, n_trees: int
+    ) -> FittedForest:
         began = time.process_time()
-        columns = Columns.of(examples.tasks.select(order.tasks), examples.targets(rows, order.tasks))
-        targets = columns.encode(examples.targets(rows, order.tasks))  # (n, n_outputs), NaN where missing
-        filled = np.where(np.isnan(targets), columns.mean, targets)
-        some, used = _usable(targets), slice(None)
-        if len(order.tasks) == 1:  # a task by itself leaves unlabelled rows out
-            used = np.flatnonzero(some)
-        estimator = self._estimator(order.seed % 2**32).fit(x[used], filled[used], self._row_weights(examples, rows, order, used))
-        honest = None
-        if self.answers == "out-of-bag":
-            honest = np.tile(columns.mean, (len(rows), 1))
-            honest[used] = estimator.oob_prediction_.reshape(-1, filled.shape[1])
-            if not isinstance(used, slice):
-                left = np.flatnonzero(~some)
-                if len(left):
-                    honest[left] = estimator.predict(x[left]).reshape(-1, filled.shape[1])
-        return FittedForest.of(
-            columns, estimator, x[used], filled[used].astype(np.float32),
-            None if honest is None else columns.decode(honest, self.trees), time.process_time() - began,
-        )  # fmt: skip
+        Y = examples.targets(rows, order.tasks)
+        columns = Columns.of(examples.tasks.select(order.tasks), Y)
+        targets = columns.encode(Y)  # (n, n_outputs), NaN where missing
+        used = np.flatnonzero((~np.isnan(targets)).any(1))  # rows with no label at all are left out
+        if not len(used):
+            used = np.arange(len(rows))
+        filled = np.where(np.isnan(targets), columns.mean, targets)[used].astype(np.float32)
+        weights = self._row_weights(examples, rows[used], order)
+        estimator = self._estimator(n_trees, order.seed % 2**32).fit(x[used], filled, weights)
+        return FittedForest.of(columns, estimator, x[used], filled, weights, time.process_time() - began)
 
-    def _row_weights(self, examples: Examples, rows: NDArray[np.int64], order: Order, used: Any) -> NDArray[np.float32] | None:
+    def _row_weights(self, examples: Examples, rows: NDArray[np.int64], order: Order) -> NDArray[np.float32] | None:
         """Return the mean weight of each row's labels, since a tree that many tasks share has one weight a row."""
         weights = examples.label_weights(rows, order.tasks)
         if weights is None:
             return None
-        mean: NDArray[np.float32] = weights.mean(1)[used]
+        mean: NDArray[np.float32] = weights.mean(1)
         return mean
 
 
@@ -123,25 +120,29 @@ class ExtraTrees(_Forest):
     kind: ClassVar[str] = "extra-trees"
     about: ClassVar[str] = "extremely randomised trees"
 
-    def _estimator(self, seed: int) -> Any:
+    def _estimator(self, n_trees: int, seed: int) -> Any:
         return ExtraTreesRegressor(
-            self.trees, min_samples_leaf=self.min_samples_leaf, max_features=self.max_features, random_state=seed
+            n_trees, min_samples_leaf=self.min_samples_leaf, max_features=self.max_features, random_state=seed
         )
 
 
 @dataclass(frozen=True)
 class RandomForest(_Forest):
-    """Random forests (Breiman, Machine Learning 2001); answers for fitted rows come out of bag."""
+    """Random forests (Breiman, Machine Learning 2001)."""
 
     kind: ClassVar[str] = "random-forest"
     about: ClassVar[str] = "random forests"
-    answers: ClassVar[Literal["folds", "out-of-bag"]] = "out-of-bag"
 
-    def _estimator(self, seed: int) -> Any:
+    def declines(self, arm: str, examples: Examples) -> str | None:
+        """Return that the controls of groups are fitted with extremely randomised trees."""
+        if arm in ("per-task", "random-groups", "label-groups"):
+            return "controls are fitted with extra-trees; ask for it with --arms"
+        return None
+
+    def _estimator(self, n_trees: int, seed: int) -> Any:
         return RandomForestRegressor(
-            self.trees, min_samples_leaf=self.min_samples_leaf, max_features=self.max_features, random_state=seed,
-            oob_score=True,
-        )  # fmt: skip
+            n_trees, min_samples_leaf=self.min_samples_leaf, max_features=self.max_features, random_state=seed
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,7 +166,9 @@ class _Nodes:
         threshold = split.astype(np.float32)
         threshold = np.where(threshold > split, np.nextafter(threshold, np.float32(-np.inf)), threshold)
         right = np.concatenate([tree.children_right for tree in trees])
-        return cls(first.astype(np.int64), feature.astype(np.int32), threshold.astype(np.float32), right.astype(np.int32))
+        return cls(
+            first.astype(np.int64), feature.astype(np.int32), threshold.astype(np.float32), right.astype(np.int32)
+        )
 
     @property
     def n_trees(self) -> int:
@@ -196,8 +199,8 @@ class FittedForest(Fitted):
     leaf_of_row: NDArray[np.integer[Any]]  # (trees, n): number of the leaf within its tree
     targets: NDArray[np.float32]  # (n, n_outputs)
     counts: NDArray[np.uint8] | None  # (trees, n): how often each tree drew each row; None for once
+    weights: NDArray[np.float32] | None  # (n,): of the rows
     cost: Cost
-    honest: Packed | None = None
     estimator: Any = None  # scikit-learn's own, which answers faster while it is there
 
     @classmethod
@@ -207,7 +210,7 @@ class FittedForest(Fitted):
         estimator: Any,
         x: NDArray[np.float32],
         targets: NDArray[np.float32],
-        honest: Packed | None,
+        weights: NDArray[np.float32] | None,
         seconds: float,
     ) -> FittedForest:
         """Return a forest of scikit-learn, fitted on inputs (n, d) and targets (n, n_outputs)."""
@@ -225,7 +228,7 @@ class FittedForest(Fitted):
             n_models=1, params=2 * (len(nodes.feature) - n_leaves) + n_leaves * targets.shape[1], bytes=size,
             train_seconds=seconds, train_examples=len(x) * nodes.n_trees,
         )  # fmt: skip
-        return cls(columns, nodes, leaf_of_row, targets, counts, cost, honest, estimator)
+        return cls(columns, nodes, leaf_of_row, targets, counts, weights, cost, estimator)
 
     @property
     def tasks(self) -> tuple[str, ...]:  # type: ignore[override]
@@ -245,8 +248,7 @@ class FittedForest(Fitted):
         """Return the nodes, the leaves of the fitted rows, and their targets."""
         arrays = {name: getattr(self.nodes, name) for name in _Nodes.__dataclass_fields__}
         arrays |= {"leaf_of_row": self.leaf_of_row, "targets": self.targets}
-        if self.counts is not None:
-            arrays["counts"] = self.counts
+        arrays |= {n: a for n, a in (("counts", self.counts), ("weights", self.weights)) if a is not None}
         document = {"tasks": self.tasks, "columns": self.columns.to_dict(), "cost": self.cost.to_dict()}
         return Saved(arrays, document)
 
@@ -257,14 +259,11 @@ class FittedForest(Fitted):
             leaves = self.nodes.leaves(x[start : start + _ROWS])
             total = np.zeros((leaves.shape[1], targets.shape[1]))
             for tree, (ends, of_row) in enumerate(zip(leaves, self.leaf_of_row, strict=True)):
-                weight = np.ones(len(of_row)) if self.counts is None else self.counts[tree].astype(np.float64)
+                weight = np.ones(len(of_row)) if self.weights is None else self.weights.astype(np.float64)
+                if self.counts is not None:
+                    weight = weight * self.counts[tree]
                 shape = (int(self.nodes.first[tree + 1] - self.nodes.first[tree]), len(of_row))
                 within = sparse.csr_array((weight, (of_row.astype(np.int64), np.arange(len(of_row)))), shape)
                 wanted = within[ends - self.nodes.first[tree]]
                 total += (wanted @ targets) / wanted.sum(1)[:, None]
             yield total / self.nodes.n_trees
-
-
-def _usable(targets: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Return which rows have a label of some task."""
-    return np.asarray((~np.isnan(targets)).any(1))

@@ -21,7 +21,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Ridge
 
 from taskgroup.cost import Cost
-from taskgroup.learners._base import Context, Fitted, Learner, Order, Saved
+from taskgroup.learners._base import Context, Document, Fitted, Learner, Order, Saved
 from taskgroup.learners._examples import Examples, Inputs, Packed
 from taskgroup.learners._kept_back import kept_back
 from taskgroup.tasks import Task
@@ -55,13 +55,15 @@ class Linear(Learner):
     strengths: tuple[float, ...] = (0.003, 0.03, 0.3, 3.0)
     chosen: Mapping[str, float] = field(default_factory=dict)
 
+    def with_options(self, options: Document) -> Self:
+        """Return the learner with options that :meth:`options` gave."""
+        return replace(self, strengths=tuple(options["strengths"]), chosen=dict(options["chosen"]))
+
     def tuned_on(self, arm: str) -> str | None:
         """Return the arm itself while strengths are not chosen."""
         return arm if len(self.strengths) > 1 and not self.chosen else None
 
-    def tune(
-        self, examples: Examples, rows: NDArray[np.int64], orders: Sequence[Order], *, seed: int = 0
-    ) -> Self:
+    def tune(self, examples: Examples, rows: NDArray[np.int64], orders: Sequence[Order], *, seed: int = 0) -> Self:
         """Return the learner with a strength for every task."""
         names = list(dict.fromkeys(name for order in orders for name in order.tasks))
         x, keep = _matrix(examples.inputs.scaled), kept_back(examples, rows, _KEPT_BACK, seed)
@@ -92,9 +94,7 @@ class Linear(Learner):
     def load(cls, saved: Saved, context: Context) -> FittedLinear:
         """Return the linear models of a file."""
         arrays, document = saved
-        return FittedLinear(
-            tuple(document["tasks"]), arrays["weight"], arrays["bias"], Cost(**document["cost"])
-        )
+        return FittedLinear(tuple(document["tasks"]), arrays["weight"], arrays["bias"], Cost(**document["cost"]))
 
 
 @dataclass(eq=False)
@@ -201,7 +201,9 @@ def _by_class(task: Task, model: LogisticRegression) -> tuple[NDArray[np.float64
     return weight, bias
 
 
-def _loss(task: Task, outputs: NDArray[np.float64], y: NDArray[np.float32], weight: NDArray[np.float32] | None) -> float:
+def _loss(
+    task: Task, outputs: NDArray[np.float64], y: NDArray[np.float32], weight: NDArray[np.float32] | None
+) -> float:
     if task.kind == "regression":
         losses = (outputs[:, 0] - y) ** 2
     elif task.kind == "binary":

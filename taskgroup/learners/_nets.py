@@ -61,7 +61,7 @@ class Nets(Learner):
 
     kind: ClassVar[str] = "nets"
     about: ClassVar[str] = "neural networks"
-    final: ClassVar[Literal["refit", "average"]] = "average"
+    refits: ClassVar[bool] = False
     steady: ClassVar[bool] = False
     bulk: ClassVar[int] = 50
 
@@ -80,13 +80,37 @@ class Nets(Learner):
         custom = {} if isinstance(self.encoder, str) else {"encoder": "custom"}
         return {**super().options(), "settings": asdict(self.settings), **custom}
 
+    @property
+    def name(self) -> str:
+        """The architecture, where it is not the shared bottom."""
+        return self.kind if self.arch == "shared-bottom" else self.arch
+
+    def with_options(self, options: Document) -> Self:
+        """Return the learner with options that :meth:`options` gave; an encoder of the user's stays."""
+        given = {**options, "hidden": tuple(options["hidden"]), "settings": FitSettings(**options["settings"])}
+        return replace(self, **{**given, "encoder": self.encoder})
+
+    @property
+    def weighs(self) -> bool:
+        """True: losses have weights."""
+        return True
+
+    @property
+    def has_units(self) -> bool:
+        """Whether the architecture has parts of its own for every task or group."""
+        return self.arch != "shared-bottom"
+
+    def declines(self, arm: str, examples: Examples) -> str | None:
+        """Return that controls of groups are fitted with shared bottoms only."""
+        if self.arch != "shared-bottom" and arm in ("per-task", "random-groups", "label-groups"):
+            return "controls are fitted with shared bottoms only"
+        return None
+
     def tuned_on(self, arm: str) -> str | None:
         """Return the arm whose tuning an arm takes over: groups that start from all-in-one networks share theirs."""
         return None if self.tune_by < 2 else "per-task" if arm == "per-task" else "all-in-one"
 
-    def tune(
-        self, examples: Examples, rows: NDArray[np.int64], orders: Sequence[Order], *, seed: int = 0
-    ) -> Self:
+    def tune(self, examples: Examples, rows: NDArray[np.int64], orders: Sequence[Order], *, seed: int = 0) -> Self:
         """Return the candidate whose networks have the least mean loss on the rows that they stop by."""
         variants = [self._variant(*candidate) for candidate in CANDIDATES[: self.tune_by]]
         losses = [
@@ -116,7 +140,9 @@ class Nets(Learner):
         )
         networks = [self._network(order, seed) for order in orders]
         context = Context(examples.tasks, examples.schema, self._make_encoder)
-        models = [self._model(order, network, data, start, context) for order, network in zip(orders, networks, strict=True)]
+        models = [
+            self._model(order, network, data, start, context) for order, network in zip(orders, networks, strict=True)
+        ]
         weights = [dict(zip(order.tasks, order.weights or (), strict=False)) for order in orders]
         found = fit_many(models, data, seeds=[n.stream for n in networks], weights=weights, settings=self.settings)
         fitted: list[Fitted] = []
@@ -178,7 +204,7 @@ class WideNets(Nets):
 
     hidden: tuple[int, ...] = (512, 256)
 
-    def declines(self, arm: str, sizes: Sequence[int], n_rows: int) -> str | None:
+    def declines(self, arm: str, examples: Examples) -> str | None:
         """Return that only the all-in-one network is a control of width."""
         return None if arm == "all-in-one" else "a control of width, for one model only"
 

@@ -3,30 +3,24 @@
 from taskgroup.scoring._comparison import Comparison, Interval
 from taskgroup.scoring._measured import Measured
 from taskgroup.scoring._metrics import METRICS
-from taskgroup.scoring._names import CONTROLS, family
-from taskgroup.scoring._plan import PlanChoice, judge, make_plan
+from taskgroup.scoring._names import ROLES, family, split_name
 from taskgroup.scoring._rows import ScoreRow, read_scores
 from taskgroup.scoring._score import score
 from taskgroup.scoring._scorecard import Scorecard
 from taskgroup.scoring._tests import holm, paired_tests
-from taskgroup.scoring._verdict import Verdict, decide
 
 __all__ = [
-    "CONTROLS",
     "METRICS",
+    "ROLES",
     "Comparison",
     "Interval",
     "Measured",
-    "PlanChoice",
     "ScoreRow",
     "Scorecard",
-    "Verdict",
-    "decide",
     "family",
     "holm",
-    "judge",
-    "make_plan",
     "paired_tests",
     "read_scores",
     "score",
+    "split_name",
 ]

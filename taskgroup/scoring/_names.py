@@ -1,26 +1,28 @@
-"""What the names of methods mean: which of them are ways of training, which are controls, which are simpler."""
+"""What the names of methods mean: ``<learner>/<arm>``."""
 
 from __future__ import annotations
 
-__all__ = ["CONTROLS", "family", "simplicity", "steadiness"]
+__all__ = ["ROLES", "family", "split_name"]
 
-_FAMILIES = {
-    "linear": "linear",
-    "mtl": "one-model",
-    "mtl-wide": "one-model",
-    "stl": "single-task",
-    "mtl-ensemble": "ensemble",
-    "mtl-wide-ensemble": "ensemble",
-    "random-groups": "control",
-    "label-groups": "split",
+ROLES = {
+    "all-in-one": "one-model",
+    "per-task": "single-task",
     "grouped": "split",
     "units": "split",
+    "label-groups": "split",
+    "random-groups": "control",
 }
-_STEADIEST_FIRST = ("ensemble", "split", "one-model", "linear", "single-task")
-_SIMPLEST_FIRST = ("linear", "one-model", "single-task", "ensemble")
+"""What each arm stands for."""
 
-CONTROLS = tuple(name for name in _FAMILIES if name not in {"grouped", "units"})
-"""What a grouping is measured against."""
+
+def split_name(method: str) -> tuple[str, str]:
+    """Return the learner and the arm of a method; either is empty where the name has no such part.
+
+    >>> split_name("nets/grouped"), split_name("mine")
+    (('nets', 'grouped'), ('mine', ''))
+    """
+    learner, _, arm = method.partition("/")
+    return learner, arm
 
 
 def family(method: str) -> str:
@@ -28,19 +30,7 @@ def family(method: str) -> str:
 
     Examples
     --------
-    >>> family("mtl-wide"), family("grouped:adatt"), family("mtl:mmoe"), family("mine")
-    ('one-model', 'split', 'one-model', 'mine')
+    >>> family("extra-trees/grouped"), family("nets/all-in-one"), family("mine")
+    ('split', 'one-model', 'mine')
     """
-    return _FAMILIES.get(method, _FAMILIES.get(method.split(":")[0], method))
-
-
-def simplicity(name: str) -> int:
-    """Return the place of a family when the simplest to train and keep comes first; splitting comes last."""
-    if name == "split":
-        return len(_SIMPLEST_FIRST) + 1
-    return _SIMPLEST_FIRST.index(name) if name in _SIMPLEST_FIRST else len(_SIMPLEST_FIRST)
-
-
-def steadiness(name: str) -> int:
-    """Return the place of a family when the one whose scores depend least on the validation rows comes first."""
-    return _STEADIEST_FIRST.index(name) if name in _STEADIEST_FIRST else len(_STEADIEST_FIRST)
+    return ROLES.get(split_name(method)[1], method)

@@ -22,6 +22,8 @@ Floats = NDArray[np.float64]
 Predictions: TypeAlias = Mapping[str, ArrayLike | Mapping[int | str, ArrayLike]]
 """{method: packed outputs}, or {method: {seed: packed outputs}}."""
 
+_CHOICE = ("honest", "valid")  # splits on which thresholds are chosen
+
 
 def score(
     y_true: ArrayLike | Mapping[str, ArrayLike],
@@ -29,7 +31,7 @@ def score(
     *,
     tasks: TaskSet | Sequence[Any] | None = None,
     split: str = "test",
-    baseline: str = "stl",
+    baseline: str | None = None,
     costs: Mapping[str, Mapping[str, Any]] | None = None,
     n_resamples: int = 4000,
     random_state: int = 0,
@@ -50,7 +52,7 @@ def score(
     split : str
         Name of the split when `y_true` is one array.
     baseline : str
-        Method that the others are compared with; the first one when it is absent.
+        Method that the others are compared with; the first one when left out, or absent.
     costs : dict, optional
         {method: {"params", "n_models", "inference_flops_per_task", ...}}, repeated in scores.json.
     n_resamples : int
@@ -61,7 +63,7 @@ def score(
     Returns
     -------
     Scorecard
-        With F1 at the threshold that is best on the split "valid"; without that split F1 is undefined.
+        With F1 at the threshold that is best on the split "honest" or "valid"; without such a split F1 is undefined.
 
     Raises
     ------
@@ -77,7 +79,7 @@ def score(
     """
     labels = y_true if isinstance(y_true, Mapping) else {split: y_true}
     outputs = cast(Mapping[str, Predictions], predictions if isinstance(y_true, Mapping) else {split: predictions})
-    order = sorted(labels, key=lambda name: {"valid": 0, "test": 2}.get(name, 1))
+    order = sorted(labels, key=lambda name: {"honest": 0, "valid": 0, "test": 2}.get(name, 1))
     if set(outputs) != set(order):
         raise InvalidInputError(f"`predictions` must have the splits {order} of `y_true`; got {sorted(outputs)}.")
     task_set = tasks if isinstance(tasks, TaskSet) else TaskSet(tasks or _default_names(labels[order[0]]))
@@ -117,9 +119,9 @@ def _measure(
         for seed, draws in by_seed.items():
             found.append([])
             for d, draw in enumerate(draws):
-                chosen = None if split == "valid" else thresholds.get((seed, d), np.full(len(tasks), np.nan))
+                chosen = None if split in _CHOICE else thresholds.get((seed, d), np.full(len(tasks), np.nan))
                 found[-1].append(evaluate(tasks, targets[split], draw, chosen))
-                if split == "valid":
+                if split in _CHOICE:
                     thresholds[seed, d] = found[-1][-1].thresholds
         names = found[0][0].values
         values = {m: np.array([np.mean([e.values[m] for e in draws], axis=0) for draws in found]) for m in names}

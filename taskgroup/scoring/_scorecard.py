@@ -17,7 +17,7 @@ from taskgroup.exceptions import InvalidInputError
 from taskgroup.scoring._comparison import Comparison, Interval, Resampler
 from taskgroup.scoring._measured import Measured, replication
 from taskgroup.scoring._metrics import LOWER_IS_BETTER, METRICS, main_metrics
-from taskgroup.scoring._names import CONTROLS, family
+from taskgroup.scoring._names import family, split_name
 from taskgroup.scoring._noise import noise_variance
 from taskgroup.scoring._rows import ScoreRow, write_score_rows
 from taskgroup.tasks import TaskSet
@@ -114,7 +114,7 @@ class Scorecard:
 
     @cached_property
     def comparisons(self) -> list[Comparison]:
-        """Every method against the baseline; then every grouping against every control.
+        """Every method against the baseline; then every grouping against the controls fitted by the same learner.
 
         Each question has its own Holm correction: whether anything beats the baseline, and whether this grouping beats
         its controls.
@@ -122,7 +122,9 @@ class Scorecard:
         rows = self.compare([(method, self.baseline) for method in self.methods if method != self.baseline])
         for method in self.methods:
             if family(method) == "split":
-                against = (c for c in self.methods if c in CONTROLS and c not in {self.baseline, method})
+                learner = split_name(method)[0]
+                alike = (c for c in self.methods if split_name(c)[0] == learner and c not in {self.baseline, method})
+                against = (c for c in alike if family(c) != "split" or split_name(c)[1] == "label-groups")
                 rows += self.compare([(method, control) for control in against])
         return rows
 

@@ -76,7 +76,12 @@ class TrainingData:
     def from_table(cls, table: TaskTable) -> TrainingData:
         """Return the training and validation rows of a table as tensors."""
         return cls.from_rows(
-            table.tasks, table.schema, table.schema.transform(table.X), table.Y, table.rows("train"), table.rows("valid")
+            table.tasks,
+            table.schema,
+            table.schema.transform(table.X),
+            table.Y,
+            table.rows("train"),
+            table.rows("valid"),
         )
 
     @classmethod
@@ -120,9 +125,7 @@ class TrainingData:
         return self.tasks.output_columns(names)
 
 
-def _part(
-    inputs: NDArray[np.float32], targets: NDArray[np.float32], weights: NDArray[np.float32] | None
-) -> Part:
+def _part(inputs: NDArray[np.float32], targets: NDArray[np.float32], weights: NDArray[np.float32] | None) -> Part:
     seen = ~np.isnan(targets)
     return Part(
         torch.from_numpy(np.ascontiguousarray(inputs)),

@@ -28,8 +28,8 @@ from taskgroup._validation import check_choice
 from taskgroup.cost import Cost
 from taskgroup.exceptions import InvalidInputError
 from taskgroup.models import MultiTaskModel
-from taskgroup.training._flops import count_flops, n_parameters
 from taskgroup.training._data import TrainingData
+from taskgroup.training._flops import count_flops, n_parameters
 from taskgroup.training._loop import fit_loop
 from taskgroup.training._settings import FitSettings
 from taskgroup.training._stack import fit_stack, stackable, stacks

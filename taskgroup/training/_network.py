@@ -91,11 +91,7 @@ class Network:
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> Network:
         """Return the network that :meth:`to_dict` wrote."""
-        tuples = {
-            name: tuple(document[name])
-            for name in ("tasks", "hidden", "labels")
-            if document[name] is not None
-        }
+        tuples = {name: tuple(document[name]) for name in ("tasks", "hidden", "labels") if document[name] is not None}
         return cls(**{**document, **tuples})
 
     def save(self, path: Path, state: State, **facts: Any) -> None:

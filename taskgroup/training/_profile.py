@@ -15,8 +15,8 @@ from torch import Tensor
 
 from taskgroup._artifact import json_ready, write_text
 from taskgroup._validation import check_int
-from taskgroup.data import TaskTable
 from taskgroup.cost import Cost
+from taskgroup.data import TaskTable
 from taskgroup.datamaps import DataMaps
 from taskgroup.exceptions import ArtifactError
 from taskgroup.models import MultiTaskModel

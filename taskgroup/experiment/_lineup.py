@@ -1,0 +1,120 @@
+"""Which learners take part with which arms, and why the others do not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import Any
+
+from taskgroup._validation import did_you_mean
+from taskgroup.arms import Arm
+from taskgroup.exceptions import InvalidInputError
+from taskgroup.experiment._experiment import Method
+from taskgroup.learners import AUTO, Examples, Learner, make_learner
+
+__all__ = ["line_up", "make_learners"]
+
+
+def make_learners(
+    wanted: str | Learner | Sequence[str | Learner], options: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Learner]:
+    """Return {name: learner} of names, learners, or "auto".
+
+    Parameters
+    ----------
+    wanted : str, Learner, or a sequence of them
+        Two learners of one kind are called ``kind``, ``kind-2`` and so on.
+    options : dict
+        {kind: options} of learners that are given by name.
+    """
+    given = [wanted] if isinstance(wanted, str | Learner) else list(wanted)
+    if not given:
+        raise InvalidInputError('`learners` must name at least one learner, or be "auto"; got none.')
+    learners: dict[str, Learner] = {}
+    for item in (x for one in given for x in (AUTO if one == "auto" else [one])):
+        learner = item if isinstance(item, Learner) else make_learner(item, **options.get(item, {}))
+        name, number = learner.name, 2
+        while name in learners:
+            name, number = f"{learner.name}-{number}", number + 1
+        learners[name] = learner
+    return learners
+
+
+def line_up(
+    learners: Mapping[str, Learner],
+    arms: Mapping[str, Arm],
+    examples: Examples,
+    *,
+    asked_arms: bool,
+    methods: Sequence[str] | None,
+    seeds: int,
+) -> tuple[list[Method], dict[str, str]]:
+    """Return the methods to fit, and {method or learner: reason} for those left out.
+
+    Parameters
+    ----------
+    learners, arms
+        By name.
+    examples : Examples
+        The table.
+    asked_arms : bool
+        Whether the arms were asked for by name, so that none is left out for its cost.
+    methods : sequence of str, optional
+        Names or globs of the methods that are wanted, such as ``"nets/*"``; all when left out.
+    seeds : int
+        Repetitions of learners that depend on luck.
+    """
+    left_out: dict[str, str] = {}
+    found: list[Method] = []
+    for name, learner in learners.items():
+        reason = learner.supports(examples)
+        if reason is not None:
+            left_out[name] = reason
+            continue
+        for arm in arms.values():
+            method = f"{name}/{arm.name}"
+            reason = _against(learner, arm, arms, examples, asked_arms or methods is not None)
+            if reason is not None:
+                left_out[method] = reason
+            else:
+                found.append(Method(method, name, arm, tuple(range(1 if learner.steady else seeds))))
+    chosen = found if methods is None else _matching(found, methods)
+    if not chosen:
+        why = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
+        raise InvalidInputError(f"no learner can be fitted on this table. {why or 'Name other arms.'}")
+    return _with_starts(chosen, found, learners), left_out
+
+
+def _against(learner: Learner, arm: Arm, arms: Mapping[str, Arm], examples: Examples, asked: bool) -> str | None:
+    """Return why a learner does not take part with an arm, or None."""
+    if arm.as_units and not learner.has_units:
+        return "its models have no parts for groups"
+    if not learner.shares and arm.role != "single-task" and "per-task" in arms:
+        return "it fits every task by itself, whatever the arm"
+    return None if asked else learner.declines(arm.name, examples)
+
+
+def _matching(found: Sequence[Method], patterns: Sequence[str]) -> list[Method]:
+    names = [method.name for method in found]
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in names):
+            raise InvalidInputError(
+                f"no method {pattern!r}{did_you_mean(pattern, names, '; ') or '.'} There are {', '.join(names)}."
+            )
+    return [method for method in found if any(fnmatchcase(method.name, pattern) for pattern in patterns)]
+
+
+def _with_starts(chosen: list[Method], found: Sequence[Method], learners: Mapping[str, Learner]) -> list[Method]:
+    """Return the methods, preceded by those that they start from and that nobody asked for, which are not scored."""
+    names = {method.name for method in chosen}
+    starts = []
+    for method in chosen:
+        arm = learners[method.learner_name].starts_from(method.arm.name)
+        wanted = f"{method.learner_name}/{arm}"
+        if arm is not None and wanted not in names:
+            names.add(wanted)
+            start = next((m for m in found if m.name == wanted), None)
+            if start is None:
+                raise InvalidInputError(f"method {method.name!r} starts from {wanted!r}; add the arm {arm!r}.")
+            starts.append(Method(start.name, start.learner_name, start.arm, start.seeds, scored=False))
+    return [*starts, *chosen]

@@ -1,0 +1,217 @@
+"""Fit a grouping and every control that is needed to judge it, with every learner; score them; plan."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from taskgroup._artifact import write_json
+from taskgroup._validation import check_choice, check_int
+from taskgroup.arms import DEFAULT_ARMS, Answers, Question, make_arms
+from taskgroup.data import TaskTable
+from taskgroup.exceptions import InvalidInputError
+from taskgroup.experiment._executors import Executor, workers
+from taskgroup.experiment._experiment import Experiment, Progress
+from taskgroup.experiment._folds import Folds, make_folds
+from taskgroup.experiment._lineup import line_up, make_learners
+from taskgroup.experiment._store import Store
+from taskgroup.experiment._work import Material
+from taskgroup.grouping import Grouping
+from taskgroup.learners import Examples, Learner, Packed
+from taskgroup.plan import PlanChoice, Rule, judge
+from taskgroup.scoring import Scorecard
+
+__all__ = ["RetrainResult", "retrain"]
+
+
+@dataclass(frozen=True, eq=False)
+class RetrainResult:
+    """Scores of every method, the plan that follows, what everything cost, and the answers behind them.
+
+    Parameters
+    ----------
+    scorecard : Scorecard
+        Metrics of every task, method, seed and split: "honest" rows and "test" rows. The plan is one of the methods.
+    plan : PlanChoice
+        What should serve each task, and the answer in words.
+    ledger : dict
+        {"methods": {method: costs of one seed}, "left_out": {method: reason}, "failed": {method: reason}, "tuned",
+        "folds"}.
+    predictions : dict
+        {split: {method: {seed: packed outputs}}}; random-groups has a leading axis of draws.
+    folds : Folds
+        Which rows the "honest" answers are for.
+    """
+
+    scorecard: Scorecard
+    plan: PlanChoice
+    ledger: Mapping[str, Any]
+    predictions: Mapping[str, Mapping[str, Mapping[int | str, Packed]]]
+    folds: Folds
+
+    def save(self, run_dir: str | os.PathLike[str]) -> None:
+        """Write scores.csv, scores.json, ledger.json and plan.json, atomically; models are where they were fitted."""
+        folder = Path(run_dir)
+        self.scorecard.to_csv(folder / "scores.csv")
+        self.scorecard.to_json(folder / "scores.json")
+        write_json(folder / "ledger.json", "ledger", self.ledger)
+        self.plan.save(folder / "plan.json")
+
+    def __repr__(self) -> str:
+        return f"RetrainResult({len(self.scorecard.methods)} methods; {self.plan.verdict})"
+
+
+def retrain(
+    table: TaskTable,
+    grouping: Grouping,
+    *,
+    learners: str | Learner | Sequence[str | Learner] = "auto",
+    arms: Sequence[str] | None = None,
+    methods: Sequence[str] | None = None,
+    options: Mapping[str, Mapping[str, Any]] | None = None,
+    seeds: int = 2,
+    folds: int | Literal["auto"] = "auto",
+    draws: int = 3,
+    answers: Answers = "best",
+    plan: Rule = "best",
+    max_models: int | None = None,
+    random_state: int = 0,
+    jobs: int = 1,
+    executor: Executor | None = None,
+    out: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    progress: Progress | None = None,
+) -> RetrainResult:
+    """Return how the grouping fares against every control, whatever is trained, and what should serve each task.
+
+    Every learner is fitted with every arm: all tasks in one model, a model per task, our groups, random groups of the
+    same sizes, groups by correlation of the labels. Choices are made on honest answers, of models that were not fitted
+    to the rows they answer for; the test rows take part in nothing but the scores.
+
+    Parameters
+    ----------
+    table : TaskTable
+        The tasks.
+    grouping : Grouping
+        Of the table's tasks, hard or soft.
+    learners : str, Learner, or a sequence of them
+        Names of :data:`taskgroup.learners.LEARNERS`, learners, or "auto".
+    arms : sequence of str, optional
+        Names of :data:`taskgroup.arms.ARMS`; those of :data:`taskgroup.arms.DEFAULT_ARMS` that are worth their cost
+        when left out.
+    methods : sequence of str, optional
+        Of ``<learner>/<arm>``, those to fit, by name or glob.
+    options : dict, optional
+        {learner: its options}, for learners given by name.
+    seeds : int
+        Repetitions of learners that depend on luck, as networks do.
+    folds : int or "auto"
+        See :func:`taskgroup.experiment.make_folds`.
+    draws : int
+        Random groupings of the same sizes.
+    answers : {"best", "mean"}
+        Who answers for a task of several groups: its best group, or all by membership (STG-MTL's rule).
+    plan : str
+        How the plan is chosen, see :func:`taskgroup.plan.make_plan`.
+    max_models : int, optional
+        The most models that the plan may serve.
+    random_state : int
+        The same number gives the same result, whoever runs the work.
+    jobs : int
+        Local processes, one thread each.
+    executor : Executor, optional
+        Anything with ``submit``, instead of `jobs`.
+    out : path-like, optional
+        Run directory: finished units of work are kept there at once, and the result in the end. Without it models are
+        not kept.
+    resume : bool
+        Go on in `out`; refuse when it was made with other inputs.
+    progress : callable, optional
+        Called as ``progress(stage, models done, models)``.
+
+    Raises
+    ------
+    InvalidInputError
+        When the grouping is not one of the table's tasks, or an argument breaks its rule.
+    """
+    for name, value in (("seeds", seeds), ("draws", draws), ("jobs", jobs)):
+        check_int(name, value, low=1)
+    check_int("random_state", random_state, low=0)
+    check_choice("answers", answers, ("best", "mean"))
+    _check_inputs(table, grouping)
+    examples, held_out = Examples.from_table(table), make_folds(table, folds, random_state)
+    material = Material(examples, held_out, table.rows("test"))
+    made = make_arms(arms or DEFAULT_ARMS, Question(table, grouping, draws, random_state))
+    chosen = make_learners(learners, options or {})
+    lineup, left_out = line_up(chosen, made, examples, asked_arms=arms is not None, methods=methods, seeds=seeds)
+    with ExitStack() as stack:
+        folder = Path(out) / "models" if out is not None else Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        store = Store(folder, resume=resume)
+        run_all = stack.enter_context(workers(material, jobs, executor))
+        work = Experiment(material, chosen, lineup, store, run_all, answers, random_state, progress)
+        work.run()
+        if not work.scored:
+            name, reason = next(iter(work.failed.items()))
+            raise InvalidInputError(f"every method failed; {name}: {reason}")
+        predictions = {"honest": work.predictions("honest"), "test": work.predictions("test")}
+        ledger = _ledger(work, left_out)
+        served = {method.name: work.served(method) for method in work.scored}
+    targets = {"honest": table.Y[held_out.honest], "test": table.targets("test")}
+    card, choice, predictions = judge(
+        targets, predictions, tasks=table.tasks, arms={m.name: m.arm.role for m in work.scored}, rule=plan,
+        costs=ledger["methods"], max_models=max_models, isolated=grouping.isolated, random_state=random_state,
+    )  # fmt: skip
+    result = RetrainResult(card, choice, ledger, predictions, held_out)
+    if out is not None:
+        result.save(out)
+        _write_serving(Path(out) / "models", table, served, choice)
+    return result
+
+
+def _ledger(work: Experiment, left_out: Mapping[str, str]) -> dict[str, Any]:
+    """Return what every method cost, what was tuned, and what was left out or failed."""
+    methods = {}
+    for method in work.scored:
+        cost = work.cost(method)
+        methods[method.name] = {
+            **cost.to_dict(),
+            "inference_flops_per_task": cost.inference_flops / len(work.material.examples.tasks),
+            "groups": [list(part.tasks) for part in method.arm.parts(0, soft=False)],
+        }
+    folds = work.material.folds
+    return {
+        "methods": methods,
+        "left_out": dict(left_out),
+        "failed": dict(work.failed),
+        "tuned": work.tuned,
+        "folds": {"n_folds": folds.n_folds, "n_honest": len(folds.honest), "n_development": len(folds.rows)},
+    }
+
+
+def _write_serving(
+    folder: Path, table: TaskTable, served: Mapping[str, Sequence[Mapping[str, Any]]], choice: PlanChoice
+) -> None:
+    """Write what a fresh process needs to answer: the tasks, what inputs look like, and the models of every method."""
+    used = {name: rows for name, rows in served.items() if name in choice.common}
+    write_json(
+        folder / "serving.json", "serving",
+        {"tasks": table.tasks.to_list(), "schema": table.schema.to_dict(), "methods": used},
+    )  # fmt: skip
+
+
+def _check_inputs(table: TaskTable, grouping: Grouping) -> None:
+    if grouping.tasks.names != table.tasks.names:
+        odd = next((name for name in grouping.tasks.names if name not in table.tasks.names), "in another order")
+        raise InvalidInputError(
+            f"`grouping` must be one of the table's {len(table.tasks)} tasks, in the same order; got "
+            f"{len(grouping.tasks)} tasks ({odd}). Cluster this table's profile."
+        )
+    unusable = table.degenerate_tasks()
+    if unusable:
+        name, reason = next(iter(unusable.items()))
+        raise InvalidInputError(f"task {name!r} cannot be learned: {reason}. Leave it out with `table.select`.")

@@ -1,0 +1,136 @@
+"""The plan at work: the chosen models of a run directory, of whatever learners, answer for new samples."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import expit, softmax
+
+from taskgroup._artifact import read_json
+from taskgroup._validation import check_matrix
+from taskgroup.data import InputSchema
+from taskgroup.exceptions import ArtifactError
+from taskgroup.experiment._store import read_models
+from taskgroup.learners import Context, Fitted, Inputs, Packed, learner_class
+from taskgroup.plan import PlanChoice
+from taskgroup.tasks import TaskSet
+
+__all__ = ["Plan"]
+
+
+@dataclass(frozen=True, eq=False)
+class _Share:
+    """A model, and what its answers weigh in a method's answers: {task: weight}."""
+
+    model: Fitted
+    weights: Mapping[str, float]
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """The models that serve every task, loaded with :meth:`load`.
+
+    Parameters
+    ----------
+    tasks : TaskSet
+        The T tasks.
+    schema : InputSchema
+        What inputs must look like.
+    choice : PlanChoice
+        The weights of the methods for every task, and the answer.
+    methods : dict
+        {method: its models with their weights}, of the methods in use.
+    """
+
+    tasks: TaskSet
+    schema: InputSchema
+    choice: PlanChoice
+    methods: Mapping[str, tuple[_Share, ...]]
+
+    @classmethod
+    def load(cls, run_dir: str | os.PathLike[str], *, own: Any = None) -> Plan:
+        """Return the plan of a finished run, read from its directory alone; nothing is unpickled.
+
+        Parameters
+        ----------
+        run_dir : path-like
+            Where :func:`~taskgroup.retrain` saved its result.
+        own : object, optional
+            What only you can make again: the encoder of networks that were trained with one of your own.
+
+        Raises
+        ------
+        ArtifactError
+            When a file is missing, damaged, or of another format or version, or does not fit the others.
+        """
+        folder = Path(run_dir)
+        choice = PlanChoice.load(folder / "plan.json")
+        serving = read_json(folder / "models" / "serving.json", "serving")
+        tasks, schema = TaskSet.from_list(serving["tasks"]), InputSchema.from_dict(serving["schema"])
+        if tuple(choice.tasks) != tasks.names:
+            raise ArtifactError(f"{folder}: plan.json and models/serving.json hold different tasks; retrain again.")
+        context = Context(tasks, schema, own)
+        files: dict[str, list[Fitted]] = {}
+        methods: dict[str, tuple[_Share, ...]] = {}
+        for name in choice.methods_in_use:
+            if name not in serving["methods"]:
+                raise ArtifactError(f"{folder}: plan.json asks for {name!r}, which has no models; retrain again.")
+            shares = []
+            for row in serving["methods"][name]:
+                if row["path"] not in files:
+                    kind, saved = read_models(folder / "models" / f"{row['path']}.safetensors")
+                    files[row["path"]] = [learner_class(kind).load(one, context) for one in saved]
+                shares.append(_Share(files[row["path"]][row["model"]], row["weights"]))
+            methods[name] = tuple(shares)
+        return cls(tasks, schema, choice, methods)
+
+    @property
+    def n_models(self) -> int:
+        """Number of models in use."""
+        return sum(len(shares) for shares in self.methods.values())
+
+    def predict(self, X: ArrayLike) -> NDArray[np.float32]:
+        """Return packed outputs (n, n_outputs), in task order, of raw inputs (n, d).
+
+        A binary task has a logit, a multiclass task a logit per class, a regression task its value.
+
+        Raises
+        ------
+        InvalidInputError
+            When the inputs have another number of columns.
+        """
+        raw = check_matrix("X", X, (None, self.schema.n_features), np.float32)
+        inputs = Inputs.of(raw, self.schema)
+        return self.choice.blend({name: self._outputs(name, inputs) for name in self.methods}, self.tasks)
+
+    def predict_proba(self, X: ArrayLike) -> dict[str, NDArray[np.float32]]:
+        """Return {task: probability of the positive class (n,), of every class (n, C), or predicted value (n,)}."""
+        packed = self.predict(X)
+        found = {}
+        for task in self.tasks:
+            columns = packed[:, self.tasks.output_columns([task.name])]
+            if task.kind == "multiclass":
+                found[task.name] = softmax(columns, axis=1)
+            else:
+                found[task.name] = expit(columns[:, 0]) if task.kind == "binary" else columns[:, 0]
+        return found
+
+    def _outputs(self, method: str, inputs: Inputs) -> Packed:
+        packed = np.zeros((len(inputs), self.tasks.n_outputs), np.float32)
+        answers: dict[int, Packed] = {}
+        for share in self.methods[method]:
+            if id(share.model) not in answers:
+                answers[id(share.model)] = share.model.outputs(inputs)
+            own = self.tasks.select(share.model.tasks)
+            weights = [w for name, w in share.weights.items() for _ in self.tasks.output_columns([name])]
+            columns = self.tasks.output_columns(share.weights)
+            packed[:, columns] += answers[id(share.model)][:, own.output_columns(share.weights)] * np.array(
+                weights, np.float32
+            )
+        return packed

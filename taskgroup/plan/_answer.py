@@ -1,0 +1,171 @@
+"""The answer: what to serve, what it gains, what a cheaper choice would lose, how sure that is. All wording is here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+__all__ = ["Answer", "Facts", "write_answer"]
+
+_ARMS = {
+    "all-in-one": "one model for all tasks",
+    "per-task": "a model per task",
+    "grouped": "a model per group",
+    "units": "one model with a part per group",
+    "label-groups": "a model per group of correlated labels",
+}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What to do, made from the decision by :func:`write_answer`.
+
+    Parameters
+    ----------
+    headline : str
+        What serves the tasks, in one sentence; it names the rule that is on where that is not the default.
+    decision : {"blend", "one-model", "single-task", "split"}
+        Several methods blended, or the kind of the one that serves.
+    grouping : {"worth it", "not worth it", "open", "not tried"}
+        Whether groups add to the best plan that does without them.
+    lines : sequence of str
+        Gains over what people would do otherwise, what groups are worth, how sure this is.
+    cheaper : sequence of dict
+        {"plan", "models", "bytes", "train_seconds", "test", "loss", "ci95"}: what costs less, and what it loses against
+        the plan on test rows.
+    open : sequence of dict
+        {"question", "mean", "ci95", "needs"}: comparisons that the data do not settle, and what would.
+    """
+
+    headline: str
+    decision: str
+    grouping: str
+    lines: Sequence[str] = ()
+    cheaper: Sequence[Mapping[str, Any]] = ()
+    open: Sequence[Mapping[str, Any]] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the answer as a JSON-able dictionary."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> Answer:
+        """Return the answer that :meth:`to_dict` wrote."""
+        given = {field.name: document[field.name] for field in fields(cls)}
+        return cls(**{**given, **{name: tuple(given[name]) for name in ("lines", "cheaper", "open")}})
+
+    def __str__(self) -> str:
+        return "\n".join([self.headline, *(f"- {line}" for line in self.lines)])
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the wording is made from; intervals are (mean, low, high) of differences of the mean main metric."""
+
+    rule: str
+    common: Mapping[str, float]
+    n_tasks: int
+    metric: str
+    test: tuple[float, float, float]
+    chance: float
+    together: tuple[str, tuple[float, float, float]] | None
+    alone: tuple[str, tuple[float, float, float]] | None
+    better_than_alone: tuple[int, int]  # tasks helped and hurt beyond their own noise
+    ungrouped: tuple[float, float, float] | None  # of the plan over the best plan without groups
+    over_random: tuple[str, tuple[float, float, float]] | None  # of a grouped method over random groups
+    cheaper: Sequence[Mapping[str, Any]]
+    left_out: int = 0
+
+
+def write_answer(facts: Facts) -> Answer:
+    """Return the answer in words."""
+    lines = []
+    for what, row in (("one model for all tasks", facts.together), ("one model per task", facts.alone)):
+        if row is not None:
+            lines.append(f"Against {what} ({row[0]}) it gains {_gain(row[1])} in mean test {facts.metric}.")
+    if facts.alone is not None:
+        helped, hurt = facts.better_than_alone
+        lines.append(f"Beyond their own noise {_tasks(helped)} better than alone, {_tasks(hurt)} worse.")
+    grouping, sentence = _grouping(facts)
+    if sentence:
+        lines.append(sentence)
+    if facts.cheaper:
+        least = facts.cheaper[-1]
+        lines.append(
+            f"The cheapest choice worth naming, {least['plan']}, "
+            f"{'loses' if least['loss'] < 0 else 'gains'} {_gain((least['loss'], *least['ci95']))}."
+        )
+    if facts.test[1] <= facts.chance:
+        lines.append(f"It is open whether anything here predicts better than guessing ({facts.chance:.3f}).")
+    return Answer(
+        _headline(facts), _decision(facts.common), grouping, tuple(lines), tuple(facts.cheaper), tuple(_open(facts))
+    )
+
+
+def _headline(facts: Facts) -> str:
+    parts = sorted(facts.common.items(), key=lambda item: -item[1])
+    rule = "" if facts.rule == "best" else f" (rule: {facts.rule})"
+    score = f"mean test {facts.metric} {facts.test[0]:.3f} [{facts.test[1]:.3f}, {facts.test[2]:.3f}]"
+    if len(parts) == 1:
+        return f"Serve all {facts.n_tasks} tasks with {_method(parts[0][0])}{rule}: {score}."
+    shares = ", ".join(f"{weight:.0%} {_method(name)}" for name, weight in parts[:4])
+    more = f" and {len(parts) - 4} more" if len(parts) > 4 else ""
+    return f"Serve all {facts.n_tasks} tasks with a blend{rule} of {shares}{more}: {score}."
+
+
+def _grouping(facts: Facts) -> tuple[str, str]:
+    """Return whether groups are worth it, and the sentence."""
+    if facts.ungrouped is None:
+        return "not tried", "Groups were not tried beside one model for all tasks and one per task."
+    mean, low, high = facts.ungrouped
+    if mean == low == high == 0:
+        return "not worth it", "Grouping adds nothing: the plan does without groups."
+    gain = _gain(facts.ungrouped)
+    if low > 0:
+        random = ""
+        if facts.over_random is not None:
+            name, over = facts.over_random
+            which = "these groups matter" if over[1] > 0 else "it is not shown that it must be these groups"
+            random = f"; {which} ({name} against random groups of the same sizes {_gain(over)})"
+        return "worth it", f"Grouping is worth it: {gain} over the best plan without groups{random}."
+    if high <= 0:
+        return "not worth it", f"Grouping did not pay on test rows: {gain} against the best plan without groups."
+    return "open", f"Whether grouping adds anything is open: {gain} over the best plan without groups."
+
+
+def _open(facts: Facts) -> list[dict[str, Any]]:
+    """Return the comparisons that the data do not settle."""
+    rows = []
+    if facts.together is not None:
+        rows.append((f"Is the plan better than {facts.together[0]}?", facts.together[1]))
+    if facts.alone is not None:
+        rows.append((f"Is the plan better than {facts.alone[0]}?", facts.alone[1]))
+    if facts.ungrouped is not None and facts.ungrouped != (0.0, 0.0, 0.0):
+        rows.append(("Do groups add to the best plan without them?", facts.ungrouped))
+    return [
+        {"question": question, "mean": mean, "ci95": [low, high], "needs": None}
+        for question, (mean, low, high) in rows
+        if low <= 0 <= high and (low, high) != (0.0, 0.0)
+    ]
+
+
+def _decision(common: Mapping[str, float]) -> str:
+    if len(common) > 1:
+        return "blend"
+    arm = next(iter(common)).partition("/")[2]
+    return {"all-in-one": "one-model", "per-task": "single-task"}.get(arm, "split" if arm else "one-model")
+
+
+def _method(name: str) -> str:
+    learner, _, arm = name.partition("/")
+    return f"{learner} ({_ARMS.get(arm, arm)})" if arm else learner
+
+
+def _gain(interval: tuple[float, float, float]) -> str:
+    mean, low, high = interval
+    return f"{mean:+.3f} [{low:+.3f}, {high:+.3f}]"
+
+
+def _tasks(count: int) -> str:
+    return "1 task is" if count == 1 else f"{count} tasks are"

@@ -1,0 +1,302 @@
+"""Choosing the plan on honest answers, and measuring it on test answers that took no part in the choice."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from taskgroup._validation import check_int
+from taskgroup.exceptions import InvalidInputError
+from taskgroup.plan._answer import Facts, write_answer
+from taskgroup.plan._blend import greedy_weights, mean_scores
+from taskgroup.plan._choice import PlanChoice
+from taskgroup.scoring import Measured, Scorecard, score
+from taskgroup.scoring._metrics import main_metrics
+from taskgroup.scoring._noise import noise_variance
+from taskgroup.tasks import TaskSet
+
+__all__ = ["RULES", "Rule", "judge", "make_plan"]
+
+Floats = NDArray[np.float64]
+Packed = NDArray[np.float32]
+Predictions = Mapping[str, Mapping[str, Mapping[int | str, Packed]]]
+
+Rule = str
+"""One of :data:`RULES`, or ``"within=0.005"``: the cheapest whose honest score is at most that much below the best."""
+
+RULES = ("best", "blend", "single", "simplest")
+"""best and blend: the blend that does best on honest answers; single: the one method that does; simplest: the cheapest
+of what honest answers do not tell from the best."""
+
+PLAN, UNGROUPED = "plan", "plan without groups"
+
+_METRIC_WORDS = {"auc": "AUC", "accuracy": "accuracy", "r2": "R2"}
+
+
+def judge(
+    y_true: Mapping[Literal["honest", "test"] | str, ArrayLike],
+    predictions: Predictions,
+    *,
+    tasks: TaskSet,
+    arms: Mapping[str, str],
+    rule: Rule = "best",
+    costs: Mapping[str, Mapping[str, Any]] | None = None,
+    max_models: int | None = None,
+    isolated: Sequence[str] = (),
+    random_state: int = 0,
+) -> tuple[Scorecard, PlanChoice, Predictions]:
+    """Return the scorecard, the plan, and the predictions with those of the plan.
+
+    Parameters
+    ----------
+    y_true : {"honest": (n, T), "test": (m, T)}
+        Targets; NaN where missing.
+    predictions : {"honest" | "test": {method: {seed: packed outputs}}}
+        Honest outputs are of models that were not fitted to the rows they answer for.
+    tasks : TaskSet
+        The T tasks.
+    arms : dict
+        {method: what its arm stands for}, see :data:`taskgroup.arms.Role`.
+    rule, costs, max_models, isolated
+        See :func:`make_plan`.
+    random_state : int
+        Seed of the resamples behind intervals.
+    """
+    honest = {name: _served(by_seed) for name, by_seed in predictions["honest"].items() if arms[name] != "control"}
+    test = {name: _served(predictions["test"][name]) for name in honest}
+    Y = np.asarray(y_true["honest"], np.float32)
+    weights, ungrouped, single = _choose(tasks, Y, honest, arms, rule, costs or {}, max_models)
+    added = {PLAN: weights, **({} if ungrouped is None else {UNGROUPED: ungrouped})}
+    extended: dict[str, dict[str, Mapping[int | str, Packed]]] = {}
+    for split, outputs in (("honest", honest), ("test", test)):
+        own = {name: {0: _mixed(outputs, mix)} for name, mix in added.items()}
+        extended[split] = {**predictions[split], **own}
+    scores = {name: _nanmean(mean_scores(tasks, Y, outputs)) for name, outputs in honest.items()}
+    together = _best(scores, arms, "one-model")
+    alone = _best(scores, arms, "single-task")
+    card = score(
+        y_true, extended, tasks=tasks, costs=costs, baseline=alone or together or single, random_state=random_state
+    )
+    return card, make_plan(card, weights, together, alone, single, arms, rule, isolated), extended
+
+
+def make_plan(
+    card: Scorecard,
+    weights: Mapping[str, float],
+    together: str | None,
+    alone: str | None,
+    single: str,
+    arms: Mapping[str, str],
+    rule: Rule,
+    isolated: Sequence[str] = (),
+) -> PlanChoice:
+    """Return the plan of some weights with its gains on test rows and the answer in words.
+
+    Parameters
+    ----------
+    card : Scorecard
+        With the splits "honest" and "test", and the plan among its methods.
+    weights : dict
+        {method: weight} of the plan.
+    together, alone, single : str
+        The best model for all tasks, the best model per task, the best method, as chosen on honest rows.
+    arms : dict
+        {method: what its arm stands for}.
+    rule : str
+        How the weights were chosen.
+    isolated : sequence of str
+        Tasks that the grouping found akin to no other.
+    """
+    main = card.main["test"]
+    plan = main[PLAN]
+    against = {
+        "together": together,
+        "alone": alone,
+        "ungrouped": UNGROUPED if UNGROUPED in main else None,
+        "single": single,
+    }
+    against = {key: name for key, name in against.items() if name is not None and name in main}
+    mean, *over = card.resampler.intervals([plan, *(plan.minus(main[name]) for name in against.values())])
+    gains = {
+        key: {"method": name, "mean": gain.mean, "ci95": gain.ci95, "p": gain.p}
+        for (key, name), gain in zip(against.items(), over, strict=True)
+    }
+    n_models = sum(int(card.costs.get(name, {}).get("n_models", 0)) * _n_seeds(main[name]) for name in weights)
+    facts = Facts(
+        rule, weights, len(card.tasks), _metric(card), (mean.mean, mean.low, mean.high),
+        float(np.nanmean(card.chance["test"])), _fact(gains, "together"), _fact(gains, "alone"),
+        _helped(plan, main[alone]) if alone else (0, 0),
+        None if "ungrouped" not in gains else (gains["ungrouped"]["mean"], *gains["ungrouped"]["ci95"]),
+        _over_random(card), _cheaper(card, weights, arms),
+    )  # fmt: skip
+    rows = {task: _row(card, task, weights, together, alone) for task in card.tasks.names}
+    test = {"mean": mean.mean, "ci95": mean.ci95}
+    return PlanChoice(rule, dict(weights), rows, write_answer(facts), test, gains, n_models or None, tuple(isolated))
+
+
+def _choose(
+    tasks: TaskSet,
+    Y: NDArray[np.float32],
+    honest: Mapping[str, Packed],
+    arms: Mapping[str, str],
+    rule: Rule,
+    costs: Mapping[str, Mapping[str, Any]],
+    max_models: int | None,
+) -> tuple[dict[str, float], dict[str, float] | None, str]:
+    """Return the weights of the plan, those of the best plan without groups (None without groups), the best method."""
+    names = _affordable(honest, costs, max_models)
+    scores = {name: _nanmean(mean_scores(tasks, Y, honest[name])) for name in names}
+    single = max(names, key=lambda name: scores[name])
+    without = [name for name in names if arms[name] != "split"]
+    tried = len(without) < len(names)
+    kind, _, margin = rule.partition("=")
+    if kind not in (*RULES, "within") or (kind == "within") != bool(margin):
+        raise InvalidInputError(f"`plan` must be among {', '.join(RULES)} or like 'within=0.005'; got {rule!r}.")
+    if kind in ("best", "blend"):
+        blended = greedy_weights(tasks, Y, {name: honest[name] for name in names})
+        plain = greedy_weights(tasks, Y, {name: honest[name] for name in without}) if tried and without else None
+        return _sorted(_within(blended, costs, max_models, single)), None if plain is None else _sorted(plain), single
+    if kind == "single":
+        chosen = single
+    else:
+        limit = float(margin) if margin else 0.002
+        chosen = min((name for name in names if scores[name] >= scores[single] - limit), key=lambda n: _price(costs, n))
+    best_without = max(without, key=lambda name: scores[name]) if tried and without else None
+    return {chosen: 1.0}, None if best_without is None else {best_without: 1.0}, single
+
+
+def _affordable(honest: Mapping[str, Packed], costs: Mapping[str, Mapping[str, Any]], limit: int | None) -> list[str]:
+    """Return the methods that alone are within the budget."""
+    if limit is None:
+        return list(honest)
+    check_int("max_models", limit, low=1)
+    names = [name for name in honest if costs.get(name, {}).get("n_models", np.inf) <= limit]
+    if not names:
+        least = min(int(costs[name]["n_models"]) for name in honest if name in costs)
+        raise InvalidInputError(f"no method fits `max_models`={limit}; the smallest needs {least}. Raise the budget.")
+    return names
+
+
+def _within(
+    weights: dict[str, float], costs: Mapping[str, Mapping[str, Any]], limit: int | None, single: str
+) -> dict[str, float]:
+    """Return the weights of the heaviest methods that the budget holds, summing to 1."""
+    if limit is None:
+        return weights
+    kept: dict[str, float] = {}
+    left = limit
+    for name, weight in sorted(weights.items(), key=lambda item: -item[1]):
+        if costs[name]["n_models"] <= left:
+            kept[name], left = weight, left - int(costs[name]["n_models"])
+    total = sum(kept.values())
+    return {name: weight / total for name, weight in kept.items()} if kept else {single: 1.0}
+
+
+def _served(by_seed: Mapping[int | str, Packed]) -> Packed:
+    """Return what a method answers when its repetitions are averaged, which is how it is served."""
+    answers: Packed = np.mean([np.asarray(packed) for packed in by_seed.values()], axis=0, dtype=np.float64).astype(
+        np.float32
+    )
+    return answers
+
+
+def _mixed(outputs: Mapping[str, Packed], weights: Mapping[str, float]) -> Packed:
+    mixed = np.zeros_like(next(iter(outputs.values())))
+    for name, weight in weights.items():
+        mixed += np.float32(weight) * outputs[name]
+    return mixed
+
+
+def _best(scores: Mapping[str, float], arms: Mapping[str, str], role: str) -> str | None:
+    names = [name for name in scores if arms[name] == role]
+    return max(names, key=lambda name: scores[name]) if names else None
+
+
+def _price(costs: Mapping[str, Mapping[str, Any]], name: str) -> tuple[float, float]:
+    entry = costs.get(name, {})
+    return float(entry.get("bytes", np.inf)), float(entry.get("train_seconds", np.inf))
+
+
+def _cheaper(card: Scorecard, weights: Mapping[str, float], arms: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Return the methods that are the best of all that cost no more, the dearest first, with their loss on test rows."""
+    main, honest = card.main["test"], card.main["honest"]
+    priced = sorted(
+        (name for name in arms if arms[name] != "control" and name in card.costs), key=lambda n: _price(card.costs, n)
+    )
+    front: list[str] = []
+    best = -np.inf
+    for name in priced:
+        value = float(np.nan_to_num(honest[name].by_seed.mean(), nan=-np.inf))
+        if value > best and dict(weights) != {name: 1.0}:
+            front.append(name)
+            best = value
+    losses = card.resampler.intervals([main[name].minus(main[PLAN]) for name in front])
+    return [
+        {
+            "plan": name, "models": card.costs[name].get("n_models"), "bytes": card.costs[name].get("bytes"),
+            "train_seconds": card.costs[name].get("train_seconds"), "test": float(main[name].by_seed.mean()),
+            "loss": loss.mean, "ci95": loss.ci95,
+        }
+        for name, loss in reversed(list(zip(front, losses, strict=True)))
+    ]  # fmt: skip
+
+
+def _over_random(card: Scorecard) -> tuple[str, tuple[float, float, float]] | None:
+    """Return the gain of the grouped method that is best on honest rows over random groups of its own learner."""
+    main = card.main["test"]
+    pairs = [(name, name.replace("/grouped", "/random-groups")) for name in main if name.endswith("/grouped")]
+    pairs = [pair for pair in pairs if pair[1] in main]
+    if not pairs:
+        return None
+    name, control = max(pairs, key=lambda pair: float(np.nan_to_num(card.main["honest"][pair[0]].by_seed.mean())))
+    gain = card.resampler.intervals([main[name].minus(main[control])])[0]
+    return name, (gain.mean, gain.low, gain.high)
+
+
+def _helped(plan: Measured, alone: Measured) -> tuple[int, int]:
+    """Return how many tasks are better and worse than alone beyond their own noise."""
+    difference = plan.minus(alone)
+    beyond = 1.96 * noise_variance(difference) ** 0.5
+    with np.errstate(invalid="ignore"):
+        return int((difference.by_task > beyond).sum()), int((difference.by_task < -beyond).sum())
+
+
+def _row(
+    card: Scorecard, task: str, weights: Mapping[str, float], together: str | None, alone: str | None
+) -> dict[str, Any]:
+    """Return the entry of one task in plan.json."""
+    return {
+        "weights": dict(weights),
+        "honest": card.value(task, PLAN, split="honest"),
+        "test": card.value(task, PLAN, split="test"),
+        "together_test": None if together is None else card.value(task, together, split="test"),
+        "alone_test": None if alone is None else card.value(task, alone, split="test"),
+    }
+
+
+def _fact(gains: Mapping[str, Mapping[str, Any]], key: str) -> tuple[str, tuple[float, float, float]] | None:
+    if key not in gains:
+        return None
+    row = gains[key]
+    return str(row["method"]), (row["mean"], row["ci95"][0], row["ci95"][1])
+
+
+def _metric(card: Scorecard) -> str:
+    mains = set(main_metrics(card.tasks))
+    return _METRIC_WORDS[mains.pop()] if len(mains) == 1 else "score"
+
+
+def _sorted(weights: Mapping[str, float]) -> dict[str, float]:
+    return dict(sorted(weights.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _n_seeds(measured: Measured) -> int:
+    return len(measured.seeds)
+
+
+def _nanmean(values: Floats) -> float:
+    defined = values[~np.isnan(values)]
+    return float(defined.mean()) if len(defined) else -np.inf
