@@ -11,8 +11,6 @@ from ._run import Run
 
 if TYPE_CHECKING:
     from taskgroup.data import TaskTable
-    from taskgroup.features import TaskFeatures
-    from taskgroup.grouping import Grouping
 
 __all__ = ["cluster_step", "profile_step", "report_step", "retrain_step", "show_groups", "show_scores"]
 
@@ -64,8 +62,6 @@ def cluster_step(run: Run, settings: Mapping[str, Any], output: Output) -> None:
         grouping = group_tasks(
             features, k=settings["k"], max_groups=settings["max_groups"], random_state=settings["seed"], **options
         )
-        if settings["k"] == "auto" and settings["k_by"] == "validation":
-            grouping = _judged_by_validation(run, features, grouping, options, settings)
         summary = cluster_summary(maps, features, grouping)
         arrays = {"similarity": features.similarity.astype(np.float32)}
         write_arrays(run.path / "similarity.safetensors", "similarity", arrays)
@@ -73,40 +69,25 @@ def cluster_step(run: Run, settings: Mapping[str, Any], output: Output) -> None:
         grouping.save(run.path / "grouping.json")
 
 
-def _judged_by_validation(
-    run: Run, features: TaskFeatures, first: Grouping, options: Mapping[str, Any], settings: Mapping[str, Any]
-) -> Grouping:
-    """Return the best of a grouping and those of 2 to 8 groups, as far as the limits allow."""
-    from taskgroup.cluster import group_tasks
-    from taskgroup.training import choose_grouping
-
-    n_tasks = len(features.tasks)
-    fewest = max(2, -(-n_tasks // (settings["max_size"] or n_tasks)))
-    most = min(8, n_tasks // max(2, settings["min_size"]), settings["max_groups"] or 8)
-    others = [
-        group_tasks(features, k=k, random_state=settings["seed"], **options)
-        for k in range(fewest, most + 1)
-        if k != first.n_groups
-    ]
-    return choose_grouping(run.table(), [first, *others], random_state=settings["seed"] + 1)[0]
-
-
 def retrain_step(run: Run, table: TaskTable, settings: Mapping[str, Any], output: Output, *, resume: bool) -> None:
-    """Fit the grouped models and every control; write models/, scores.csv, scores.json and plan.json."""
+    """Fit every arm with every learner; write models/, scores.csv, scores.json, ledger.json and plan.json."""
+    from taskgroup.experiment import retrain
     from taskgroup.grouping import Grouping
-    from taskgroup.training import Profile, retrain
+    from taskgroup.learners import ARCHITECTURES
 
     grouping = Grouping.load(run.need("grouping.json", "cluster"))
-    fitted = Profile.load(run.path, table) if (run.path / "profile" / "model.safetensors").is_file() else None
+    networks = {"tune_by": settings["tune"], "start": settings["start"], "shared_layers": settings["shared_layers"]}
     with run.step("retrain", settings), output.stage("retrain") as progress, _executor(settings["executor"]) as pool:
-        retrain(
-            table, grouping, profile=fitted, arch=settings["arch"], units=settings["units"],
-            encoder=settings["encoder"], seeds=settings["seeds"], random_state=settings["seed"],
-            start=settings["start"], members=settings["members"], soft=settings["answers"],
-            shared_layers=settings["shared_layers"], tune=settings["tune"],
-            jobs=settings["jobs"], executor=pool, methods=settings["methods"], max_models=settings["max_models"],
-            max_flops=settings["max_flops"], out=run.path, resume=resume, progress=progress,
+        result = retrain(
+            table, grouping, learners=settings["learners"], arch=settings["arch"], encoder=settings["encoder"],
+            arms=settings["arms"], methods=settings["methods"],
+            options=dict.fromkeys(("nets", "wide-nets", *ARCHITECTURES), networks), seeds=settings["seeds"],
+            folds=settings["folds"] or "auto", draws=settings["draws"], answers=settings["answers"],
+            plan=settings["rule"], max_models=settings["max_models"], random_state=settings["seed"],
+            jobs=settings["jobs"], executor=pool, out=run.path, resume=resume, progress=progress,
         )  # fmt: skip
+    for name, reason in result.ledger["failed"].items():
+        output.note(f"{name} failed and is left out: {reason}")
 
 
 def report_step(run: Run, output: Output) -> str:
@@ -133,34 +114,41 @@ def show_groups(run: Run, output: Output) -> None:
 
 
 def show_scores(run: Run, output: Output) -> None:
-    """Print the scorecard, the gains of the plan and the verdict."""
+    """Print the answer, the scorecard, and what a cheaper choice would lose."""
     from taskgroup._artifact import read_json
 
     scores = read_json(run.path / "scores.json", "scores")
     plan = read_json(run.path / "plan.json", "plan")
-    costs = scores["methods"]
+    answer, costs = plan["answer"], scores["methods"]
+    output.line(answer["headline"], style="bold")
+    for line in answer["lines"]:
+        output.line(f"- {line}")
+    output.line()
     rows = []
     for row in scores["summary"]:
         low, high = row["ci95"]
         cost = costs[row["method"]]
         rows.append(
             (row["method"], row["mean"], f"{low:.4f} to {high:.4f}" if low is not None else "-", row["better"],
-             row["worse"], cost.get("n_models"), cost.get("params"), cost.get("train_seconds"))
+             row["worse"], cost.get("n_models"), _megabytes(cost.get("bytes")), cost.get("train_seconds"))
         )  # fmt: skip
-    columns = ("method", "test score", "95 % interval", "better", "worse", "models", "parameters", "seconds")
-    output.table("Scorecard (mean over tasks; share of tasks better or worse than stl)", columns, rows)
+    columns = ("method", "test score", "95 % interval", "better", "worse", "models", "MB", "CPU s")
+    output.table(
+        f"Scorecard (mean over tasks; share of tasks better or worse than {scores['baseline']})", columns, rows
+    )
     output.line()
-    served: dict[str, list[str]] = {}
-    for name, row in plan["tasks"].items():
-        served.setdefault(row["method"], []).append(name)
-    plans = [
-        (method, len(names), _shorten(names)) for method, names in sorted(served.items(), key=lambda s: -len(s[1]))
-    ]
-    output.table("Plan: which model serves which task", ("method", "tasks", "names"), plans)
-    output.line()
-    output.line(plan["verdict"], style="bold")
-    for reason in plan["reasons"]:
-        output.line(f"- {reason}")
+    cheaper = [
+        (row["plan"], row["models"], _megabytes(row["bytes"]), row["test"], f"{row['loss']:+.4f}",
+         f"{row['ci95'][0]:+.4f} to {row['ci95'][1]:+.4f}")
+        for row in answer["cheaper"]
+    ]  # fmt: skip
+    if cheaper:
+        heads = ("instead of the plan", "models", "MB", "test score", "against the plan", "95 % interval")
+        output.table("What a cheaper choice would lose", heads, cheaper)
+
+
+def _megabytes(size: float | None) -> float | None:
+    return None if size is None else round(size / 1e6, 1)
 
 
 @contextmanager

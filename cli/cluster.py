@@ -25,8 +25,6 @@ def cluster_options(command: Any) -> Any:
         option("--features", "kind", type=click.Choice(KINDS), default="abs-corr", show_default=True,
                help="What makes two tasks alike."),
         option("--method", type=click.Choice(METHODS), default="spectral", show_default=True, help="Clustering."),
-        option("--k-by", type=click.Choice(("stability", "validation")), default="stability", show_default=True,
-               help="What settles --k auto: half-samples, or trial networks judged on validation rows (slower)."),
         option("--k", type=GroupCount(), default="auto", show_default=True, help="Number of groups."),
     ):  # fmt: skip
         command = add(command)
@@ -35,7 +33,7 @@ def cluster_options(command: Any) -> Any:
 
 def cluster_settings(given: Mapping[str, Any], seed: int) -> dict[str, Any]:
     """Return the settings of the cluster step."""
-    names = ("k", "k_by", "method", "kind", "soft", "min_size", "max_size", "max_groups")
+    names = ("k", "method", "kind", "soft", "min_size", "max_size", "max_groups")
     return {**{name: given[name] for name in names}, "seed": seed}
 
 

@@ -26,7 +26,7 @@ def predict(**given: Any) -> None:
     """Predict every task of RUN for the rows of DATA with the models that the plan chose."""
     from taskgroup.data import load_inputs
     from taskgroup.exceptions import ArtifactError
-    from taskgroup.training import Plan
+    from taskgroup.experiment import Plan
 
     from ._output import Output
     from ._run import Run

@@ -1,4 +1,4 @@
-"""``taskgroup retrain``: fit the grouped models and every baseline needed to judge them."""
+"""``taskgroup retrain``: fit every arm with every learner, judge them, and plan."""
 
 from __future__ import annotations
 
@@ -13,34 +13,44 @@ from ._options import common, option, overwrite, run_argument
 __all__ = ["retrain", "retrain_options", "retrain_settings"]
 
 ARCHITECTURES = ("shared-bottom", "adatt", "apem", "sparse", "ple", "mmoe", "cross-stitch")
+ARMS = ("all-in-one", "per-task", "grouped", "random-groups", "label-groups", "units")
+LEARNERS = ("linear", "extra-trees", "random-forest", "nets", "wide-nets")
+RULES = ("best", "blend", "single", "simplest")
 
 
 def retrain_options(command: Any) -> Any:
     """Add the options of the retraining."""
     for add in (
-        option("--max-flops", type=click.FloatRange(min=0, min_open=True), default=None,
-               help="Largest inference cost of the plan, in FLOPs per sample."),
         option("--max-models", type=click.IntRange(1), default=None, help="Largest number of models in the plan."),
-        option("--methods", default=None, metavar="NAME[,NAME...]", help="Methods to fit; all by default."),
+        option("--plan", "rule", default="best", show_default=True, metavar="RULE",
+               help=f"How the plan is chosen: {', '.join(RULES)}, or within=0.005 (the cheapest that near the best)."),
+        option("--methods", default=None, metavar="NAME[,NAME...]",
+               help="Methods LEARNER/ARM to fit, by name or glob; all that are worth their cost by default."),
         option("--executor", default=None, metavar="dask://HOST:PORT", help="Fit on a dask cluster."),
         option("--jobs", type=click.IntRange(1), default=None, help="Worker processes; one per core by default."),
         option("--tune", type=click.IntRange(1, 6), default=3, show_default=True,
-               help="Recipes tried on validation data for each family of networks; 1 for none."),
+               help="Recipes of networks that are tried; 1 for none."),
+        option("--draws", type=click.IntRange(1), default=3, show_default=True, help="Random groupings."),
+        option("--folds", type=click.IntRange(1), default=None,
+               help="Folds of honest answers; 1 holds out the validation rows. By default 5 below 5,000 rows, else 1."),
         option("--shared-layers", type=click.IntRange(0), default=0, show_default=True,
-               help="Hidden layers, from the input, that all groups share."),
+               help="Hidden layers, from the input, that the networks of all groups share."),
         option("--answers", type=click.Choice(("best", "mean")), default="best", show_default=True,
                help="Soft groups: a task's best group answers, or all by membership."),
-        option("--members", type=click.IntRange(1), default=3, show_default=True,
-               help="All-in-one networks that are specialised to every group."),
-        option("--start", type=click.Choice(("members", "profile", "scratch")), default="members", show_default=True,
-               help="Where group networks start."),
-        option("--units", type=click.Choice(("task", "group", "both")), default="task", show_default=True,
-               help="Other architectures: a model per group (task), or one whose units are the groups."),
+        option("--start", type=click.Choice(("all-in-one", "scratch")), default="all-in-one", show_default=True,
+               help="Where the networks of groups start."),
         option("--encoder", type=click.Choice(("auto", "mlp", "fields", "cnn", "resnet18")), default="auto",
                show_default=True, help="First layers of every network."),
-        option("--seeds", type=click.IntRange(1, 100), default=3, show_default=True, help="Seeds per method."),
+        option("--seeds", type=click.IntRange(1, 100), default=2, show_default=True,
+               help="Repetitions of learners that depend on luck."),
+        option("--arms", default=None, metavar="NAME[,NAME...]",
+               help=f"Which tasks are fitted together: {', '.join(ARMS)}; those worth their cost by default."),
         option("--arch", default="shared-bottom", show_default=True, metavar="NAME[,NAME...]",
-               help=f"Architectures of the grouped models: {', '.join(ARCHITECTURES)}."),
+               help=f"Further architectures of networks: {', '.join(ARCHITECTURES)}."),
+        option("--learner", "own", multiple=True, metavar="MODULE:NAME",
+               help="A scikit-learn estimator or pipeline of yours, or a function that makes one."),
+        option("--learners", default="auto", show_default=True, metavar="NAME[,NAME...]",
+               help=f"What is trained: auto, {', '.join(LEARNERS)}."),
     ):  # fmt: skip
         command = add(command)
     return command
@@ -48,18 +58,23 @@ def retrain_options(command: Any) -> Any:
 
 def retrain_settings(given: Mapping[str, Any], seed: int) -> dict[str, Any]:
     """Return the checked settings of the retrain step."""
-    names = _split(given["arch"])
-    for name in names:
-        if name not in ARCHITECTURES:
-            raise click.BadParameter(f"must be among {', '.join(ARCHITECTURES)}; got {name!r}.", param_hint="--arch")
+    arch = _known("--arch", _split(given["arch"]), ARCHITECTURES)
+    arms = _known("--arms", _split(given["arms"]), ARMS) if given["arms"] else None
+    rule = given["rule"]
+    if rule not in RULES and not rule.startswith("within="):
+        raise click.BadParameter(
+            f"must be among {', '.join(RULES)} or within=NUMBER; got {rule!r}.", param_hint="--plan"
+        )
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     same = (
-        "seeds", "encoder", "units", "start", "members", "answers", "shared_layers", "tune", "executor", "max_models",
-        "max_flops",
+        "seeds", "encoder", "start", "answers", "shared_layers", "draws", "folds", "tune", "executor", "max_models",
+        "rule",
     )  # fmt: skip
     return {
         **{name: given[name] for name in same},
-        "arch": names,
+        "learners": [*_known("--learners", _split(given["learners"]), ("auto", *LEARNERS)), *given["own"]],
+        "arch": arch,
+        "arms": arms,
         "methods": _split(given["methods"]) if given["methods"] else None,
         "jobs": given["jobs"] or min(cores, 8),
         "seed": seed,
@@ -70,14 +85,25 @@ def _split(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
-@click.command(short_help="Fit the grouped models and every baseline, and judge them.")
+def _known(option_name: str, names: list[str], known: tuple[str, ...]) -> list[str]:
+    import difflib
+
+    for name in names:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise click.BadParameter(f"must be among {', '.join(known)}; got {name!r}.{hint}", param_hint=option_name)
+    return names
+
+
+@click.command(short_help="Fit every arm with every learner, judge them, and plan.")
 @run_argument
 @retrain_options
 @option("--seed", type=click.IntRange(0), default=None, help="Seed; that of the profile by default.")
 @overwrite
 @common
 def retrain(**given: Any) -> None:
-    """Fit the grouped models of RUN and every baseline needed to judge them."""
+    """Fit the groups of RUN and every control needed to judge them, with every learner; plan what serves each task."""
     from ._output import Output
     from ._run import Run
     from ._steps import retrain_step, show_scores

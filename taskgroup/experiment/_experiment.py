@@ -129,7 +129,8 @@ class Experiment:
 
     def served(self, method: Method) -> list[dict[str, Any]]:
         """Return the models that answer for new rows: {"path", "model", "weights": {task: weight}} each."""
-        rows, total = [], dict.fromkeys(self.material.examples.tasks.names, 0.0)
+        rows: list[dict[str, Any]] = []
+        total = dict.fromkeys(self.material.examples.tasks.names, 0.0)
         for piece in self._pieces[method.name]:
             if piece.unit.serves and piece.draw == 0:
                 for m, part in enumerate(piece.parts):
@@ -301,14 +302,14 @@ def _level(packed: Packed, fold_of: np.ndarray[Any, Any], tasks: TaskSet) -> Pac
     ranking metrics, and for models of small spread that constant would decide (strongly shrunk logistic regressions
     seem .02 of AUC worse than they are). Rows are dealt to folds at random, so that means differ by little else.
     """
-    columns = [c for task in tasks if task.kind != "regression" for c in tasks.output_columns([task.name])]
+    names = [task.name for task in tasks if task.kind != "regression"]
+    columns = np.array(tasks.output_columns(names), np.int64)
     mean = packed[:, columns].mean(0, dtype=np.float64)
     for fold in np.unique(fold_of):
         rows = np.flatnonzero(fold_of == fold)
         if len(rows) >= _LEVEL:
-            packed[np.ix_(rows, columns)] += (mean - packed[np.ix_(rows, columns)].mean(0, dtype=np.float64)).astype(
-                np.float32
-            )
+            where = np.ix_(rows, columns)
+            packed[where] += (mean - packed[where].mean(0, dtype=np.float64)).astype(np.float32)
     return packed
 
 

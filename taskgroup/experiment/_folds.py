@@ -51,7 +51,8 @@ class Folds:
 
     def fitted(self, fold: int | None) -> Rows:
         """Return the rows to fit: all but those of a fold, or all of them."""
-        return self.rows if fold is None else self.rows[self.fold != fold]
+        kept: Rows = self.rows if fold is None else self.rows[self.fold != fold]
+        return kept
 
     def held_out(self, fold: int) -> Rows:
         """Return the rows of a fold."""
@@ -83,11 +84,12 @@ def _deal(table: TaskTable, rows: Rows, count: int, random_state: int) -> NDArra
     groups = getattr(table, "groups", None)
     if groups is None:
         return stratified_split(table.Y[rows], table.tasks, [1 / count] * count, random_state).astype(np.int64)
-    codes = np.unique(np.asarray(groups)[rows], return_inverse=True)[1]
+    codes: NDArray[np.int64] = np.unique(np.asarray(groups)[rows], return_inverse=True)[1]
     generator = np.random.default_rng(random_state)
     sizes = np.bincount(codes)
     fold_of_group, filled = np.empty(len(sizes), np.int64), np.zeros(count)
     for group in sorted(generator.permutation(len(sizes)), key=lambda g: -sizes[g]):
         fold_of_group[group] = filled.argmin()
         filled[fold_of_group[group]] += sizes[group]
-    return fold_of_group[codes]
+    folds: NDArray[np.int64] = fold_of_group[codes]
+    return folds

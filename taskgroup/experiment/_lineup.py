@@ -73,7 +73,9 @@ def line_up(
             continue
         for arm in arms.values():
             method = f"{name}/{arm.name}"
-            reason = _against(learner, arm, arms, examples, asked_arms or methods is not None)
+            if not _makes_sense(learner, arm, arms):
+                continue
+            reason = None if asked_arms or methods is not None else learner.declines(arm.name, examples)
             if reason is not None:
                 left_out[method] = reason
             else:
@@ -85,13 +87,11 @@ def line_up(
     return _with_starts(chosen, found, learners), left_out
 
 
-def _against(learner: Learner, arm: Arm, arms: Mapping[str, Arm], examples: Examples, asked: bool) -> str | None:
-    """Return why a learner does not take part with an arm, or None."""
-    if arm.as_units and not learner.has_units:
-        return "its models have no parts for groups"
-    if not learner.shares and arm.role != "single-task" and "per-task" in arms:
-        return "it fits every task by itself, whatever the arm"
-    return None if asked else learner.declines(arm.name, examples)
+def _makes_sense(learner: Learner, arm: Arm, arms: Mapping[str, Arm]) -> bool:
+    """Return whether an arm differs from a simpler one when this learner fits it."""
+    if arm.as_units:
+        return learner.has_units
+    return learner.shares or arm.role == "single-task" or "per-task" not in arms
 
 
 def _matching(found: Sequence[Method], patterns: Sequence[str]) -> list[Method]:

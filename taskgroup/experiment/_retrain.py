@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ from taskgroup.experiment._lineup import line_up, make_learners
 from taskgroup.experiment._store import Store
 from taskgroup.experiment._work import Material
 from taskgroup.grouping import Grouping
-from taskgroup.learners import Examples, Learner, Packed
+from taskgroup.learners import ARCHITECTURES, Examples, Learner, Packed
 from taskgroup.plan import PlanChoice, Rule, judge
 from taskgroup.scoring import Scorecard
 
@@ -71,6 +71,8 @@ def retrain(
     grouping: Grouping,
     *,
     learners: str | Learner | Sequence[str | Learner] = "auto",
+    arch: str | Sequence[str] = (),
+    encoder: str | Callable[[], Any] | None = None,
     arms: Sequence[str] | None = None,
     methods: Sequence[str] | None = None,
     options: Mapping[str, Mapping[str, Any]] | None = None,
@@ -101,6 +103,10 @@ def retrain(
         Of the table's tasks, hard or soft.
     learners : str, Learner, or a sequence of them
         Names of :data:`taskgroup.learners.LEARNERS`, learners, or "auto".
+    arch : str or sequence of str
+        Architectures of networks, which are added to the learners; "shared-bottom" is there already, as "nets".
+    encoder : str or callable, optional
+        First layers of all networks, see :func:`taskgroup.models.build_model`.
     arms : sequence of str, optional
         Names of :data:`taskgroup.arms.ARMS`; those of :data:`taskgroup.arms.DEFAULT_ARMS` that are worth their cost
         when left out.
@@ -147,7 +153,7 @@ def retrain(
     examples, held_out = Examples.from_table(table), make_folds(table, folds, random_state)
     material = Material(examples, held_out, table.rows("test"))
     made = make_arms(arms or DEFAULT_ARMS, Question(table, grouping, draws, random_state))
-    chosen = make_learners(learners, options or {})
+    chosen = make_learners(_with_architectures(learners, arch), _with_encoder(options or {}, encoder))
     lineup, left_out = line_up(chosen, made, examples, asked_arms=arms is not None, methods=methods, seeds=seeds)
     with ExitStack() as stack:
         folder = Path(out) / "models" if out is not None else Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -162,15 +168,35 @@ def retrain(
         ledger = _ledger(work, left_out)
         served = {method.name: work.served(method) for method in work.scored}
     targets = {"honest": table.Y[held_out.honest], "test": table.targets("test")}
-    card, choice, predictions = judge(
+    card, choice, extended = judge(
         targets, predictions, tasks=table.tasks, arms={m.name: m.arm.role for m in work.scored}, rule=plan,
         costs=ledger["methods"], max_models=max_models, isolated=grouping.isolated, random_state=random_state,
     )  # fmt: skip
-    result = RetrainResult(card, choice, ledger, predictions, held_out)
+    result = RetrainResult(card, choice, ledger, extended, held_out)
     if out is not None:
         result.save(out)
         _write_serving(Path(out) / "models", table, served, choice)
     return result
+
+
+def _with_architectures(
+    learners: str | Learner | Sequence[str | Learner], arch: str | Sequence[str]
+) -> list[str | Learner]:
+    """Return the learners with networks of the architectures asked for; "nets" is the shared bottom."""
+    given = [learners] if isinstance(learners, str | Learner) else list(learners)
+    named = [arch] if isinstance(arch, str) else list(arch)
+    for name in named:
+        check_choice("arch", name, ("shared-bottom", *ARCHITECTURES))
+    return [*given, *(name for name in named if name != "shared-bottom")]
+
+
+def _with_encoder(
+    options: Mapping[str, Mapping[str, Any]], encoder: str | Callable[[], Any] | None
+) -> Mapping[str, Mapping[str, Any]]:
+    if encoder is None:
+        return options
+    networks = ("nets", "wide-nets", *ARCHITECTURES)
+    return {**options, **{name: {"encoder": encoder, **options.get(name, {})} for name in networks}}
 
 
 def _ledger(work: Experiment, left_out: Mapping[str, str]) -> dict[str, Any]:

@@ -58,7 +58,7 @@ class Store:
 
     def put(self, unit: Unit, key: str, result: Result) -> None:
         """Write the unit's file."""
-        arrays = {}
+        arrays: dict[str, Any] = {}
         for name, outputs in (("honest", result.honest), ("test", result.test)):
             arrays |= {f"{name}/{m}": packed for m, packed in enumerate(outputs)}
         for m, saved in enumerate(result.models):

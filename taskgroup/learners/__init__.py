@@ -2,9 +2,10 @@
 
 from taskgroup.learners._base import Context, Fitted, Learner, Order, Saved
 from taskgroup.learners._examples import Examples, Inputs, Packed
-from taskgroup.learners._registry import AUTO, LEARNERS, learner_class, make_learner
+from taskgroup.learners._registry import ARCHITECTURES, AUTO, LEARNERS, learner_class, make_learner
 
 __all__ = [
+    "ARCHITECTURES",
     "AUTO",
     "LEARNERS",
     "Context",

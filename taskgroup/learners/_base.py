@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
@@ -122,7 +122,7 @@ class Learner(ABC):
 
     def options(self) -> Document:
         """Return the options as a JSON-able dictionary, from which ``type(self)(**options)`` makes the learner."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
+        return self._fields()
 
     @property
     def name(self) -> str:
@@ -131,7 +131,7 @@ class Learner(ABC):
 
     def with_options(self, options: Document) -> Self:
         """Return the learner with options that :meth:`options` gave; what JSON cannot hold stays as it is."""
-        return replace(self, **options)
+        return type(self)(**{**self._fields(), **options})
 
     @property
     def weighs(self) -> bool:
@@ -200,6 +200,9 @@ class Learner(ABC):
     ) -> Fitted:
         """Return one fitted model of some tasks."""
         return self.fit_many(examples, rows, [Order(tuple(tasks), seed)], seed=seed, start=start)[0]
+
+    def _fields(self) -> dict[str, Any]:
+        return {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
 
     @classmethod
     @abstractmethod

@@ -81,10 +81,13 @@ class Examples:
 
     def targets(self, rows: NDArray[np.int64], names: Sequence[str]) -> NDArray[np.float32]:
         """Return the targets of some tasks on some rows, (n_rows, n_names)."""
-        return self.Y[np.ix_(rows, [self.tasks.index_of(name) for name in names])]
+        return np.ascontiguousarray(self.Y[rows][:, self._columns(names)])
 
     def label_weights(self, rows: NDArray[np.int64], names: Sequence[str]) -> NDArray[np.float32] | None:
         """Return the weights of the labels of some tasks on some rows, (n_rows, n_names), or None when all are 1."""
         if self.weights is None:
             return None
-        return self.weights[np.ix_(rows, [self.tasks.index_of(name) for name in names])]
+        return np.ascontiguousarray(self.weights[rows][:, self._columns(names)])
+
+    def _columns(self, names: Sequence[str]) -> list[int]:
+        return [self.tasks.index_of(name) for name in names]

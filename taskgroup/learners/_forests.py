@@ -6,7 +6,7 @@ choose them together. Answers of classification tasks are logits of the mean lea
 tree's vote, which keeps every order.
 
 A file holds the nodes of the trees and, instead of the leaves' values, in which leaf each fitted row lies: values are
-means of the rows' targets and are made again from them. So its size does not grow with the number of tasks times leaves.
+means of the rows' targets and are made again from them. So its size does not grow with tasks times leaves.
 """
 
 from __future__ import annotations
@@ -101,7 +101,9 @@ class _Forest(Learner):
             used = np.arange(len(rows))
         filled = np.where(np.isnan(targets), columns.mean, targets)[used].astype(np.float32)
         weights = self._row_weights(examples, rows[used], order)
-        estimator = self._estimator(n_trees, order.seed % 2**32).fit(x[used], filled, weights)
+        estimator = self._estimator(n_trees, order.seed % 2**32).fit(
+            x[used], filled if filled.shape[1] > 1 else filled[:, 0], weights
+        )
         return FittedForest.of(columns, estimator, x[used], filled, weights, time.process_time() - began)
 
     def _row_weights(self, examples: Examples, rows: NDArray[np.int64], order: Order) -> NDArray[np.float32] | None:
@@ -196,7 +198,7 @@ class FittedForest(Fitted):
 
     columns: Columns
     nodes: _Nodes
-    leaf_of_row: NDArray[np.integer[Any]]  # (trees, n): number of the leaf within its tree
+    leaf_of_row: NDArray[Any]  # (trees, n): number of the leaf within its tree
     targets: NDArray[np.float32]  # (n, n_outputs)
     counts: NDArray[np.uint8] | None  # (trees, n): how often each tree drew each row; None for once
     weights: NDArray[np.float32] | None  # (n,): of the rows
@@ -220,7 +222,7 @@ class FittedForest(Fitted):
         if estimator.bootstrap:
             drawn = [np.bincount(rows, minlength=len(x)) for rows in estimator.estimators_samples_]
             counts = np.stack(drawn).clip(max=255).astype(np.uint8)
-        leaf_of_row = leaves.astype(np.uint16 if leaves.max() < 2**16 else np.uint32)
+        leaf_of_row: NDArray[Any] = leaves.astype(np.uint16 if leaves.max() < 2**16 else np.uint32)
         size = sum(a.nbytes for a in (nodes.feature, nodes.threshold, nodes.right, leaf_of_row, targets))
         size += 0 if counts is None else counts.nbytes
         n_leaves = int((nodes.feature < 0).sum())

@@ -9,7 +9,7 @@ from typing import Any
 from taskgroup._validation import check_known
 from taskgroup.learners._base import Learner
 
-__all__ = ["AUTO", "LEARNERS", "learner_class", "make_learner"]
+__all__ = ["ARCHITECTURES", "AUTO", "LEARNERS", "learner_class", "make_learner"]
 
 LEARNERS: Mapping[str, str] = {
     "linear": "taskgroup.learners._linear:Linear",
@@ -19,6 +19,9 @@ LEARNERS: Mapping[str, str] = {
     "wide-nets": "taskgroup.learners._nets:WideNets",
 }
 """Where the class of each learner is."""
+
+ARCHITECTURES = ("adatt", "apem", "cross-stitch", "mmoe", "ple", "sparse", "single-task")
+"""Architectures of networks, each of which is the name of a learner too."""
 
 AUTO = ("linear", "random-forest", "extra-trees", "nets", "wide-nets")
 """What "auto" tries, the cheapest first."""
@@ -32,11 +35,13 @@ def learner_class(kind: str) -> type[Learner]:
     InvalidInputError
         When there is none of that name; the message says which one may be meant.
     """
-    module, _, name = LEARNERS[check_known("learner", kind, LEARNERS)].partition(":")
+    module, _, name = LEARNERS[check_known("learner", kind, [*LEARNERS, *ARCHITECTURES])].partition(":")
     found: type[Learner] = getattr(importlib.import_module(module), name)
     return found
 
 
 def make_learner(kind: str, **options: Any) -> Learner:
     """Return a learner with its defaults, and the options given."""
+    if kind in ARCHITECTURES:
+        return learner_class("nets")(arch=kind, **options)  # type: ignore[call-arg]
     return learner_class(kind)(**options)

@@ -72,8 +72,8 @@ def judge(
     added = {PLAN: weights, **({} if ungrouped is None else {UNGROUPED: ungrouped})}
     extended: dict[str, dict[str, Mapping[int | str, Packed]]] = {}
     for split, outputs in (("honest", honest), ("test", test)):
-        own = {name: {0: _mixed(outputs, mix)} for name, mix in added.items()}
-        extended[split] = {**predictions[split], **own}
+        extended[split] = dict(predictions[split])
+        extended[split] |= {name: {0: _mixed(outputs, mix)} for name, mix in added.items()}
     scores = {name: _nanmean(mean_scores(tasks, Y, outputs)) for name, outputs in honest.items()}
     together = _best(scores, arms, "one-model")
     alone = _best(scores, arms, "single-task")
@@ -112,14 +112,10 @@ def make_plan(
     """
     main = card.main["test"]
     plan = main[PLAN]
-    against = {
-        "together": together,
-        "alone": alone,
-        "ungrouped": UNGROUPED if UNGROUPED in main else None,
-        "single": single,
-    }
-    against = {key: name for key, name in against.items() if name is not None and name in main}
-    mean, *over = card.resampler.intervals([plan, *(plan.minus(main[name]) for name in against.values())])
+    named = {"together": together, "alone": alone, "ungrouped": UNGROUPED, "single": single}
+    against = {key: name for key, name in named.items() if name is not None and name in main}
+    differences = [plan.minus(main[name]) for name in against.values()]
+    mean, *over = card.resampler.intervals([plan, *differences])
     gains = {
         key: {"method": name, "mean": gain.mean, "ci95": gain.ci95, "p": gain.p}
         for (key, name), gain in zip(against.items(), over, strict=True)
@@ -197,10 +193,8 @@ def _within(
 
 def _served(by_seed: Mapping[int | str, Packed]) -> Packed:
     """Return what a method answers when its repetitions are averaged, which is how it is served."""
-    answers: Packed = np.mean([np.asarray(packed) for packed in by_seed.values()], axis=0, dtype=np.float64).astype(
-        np.float32
-    )
-    return answers
+    mean = np.mean(np.stack([np.asarray(packed) for packed in by_seed.values()]), axis=0, dtype=np.float64)
+    return np.asarray(mean, np.float32)
 
 
 def _mixed(outputs: Mapping[str, Packed], weights: Mapping[str, float]) -> Packed:
@@ -221,11 +215,10 @@ def _price(costs: Mapping[str, Mapping[str, Any]], name: str) -> tuple[float, fl
 
 
 def _cheaper(card: Scorecard, weights: Mapping[str, float], arms: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Return the methods that are the best of all that cost no more, the dearest first, with their loss on test rows."""
+    """Return the methods that are the best of all that cost no more, the dearest first, with their loss on test."""
     main, honest = card.main["test"], card.main["honest"]
-    priced = sorted(
-        (name for name in arms if arms[name] != "control" and name in card.costs), key=lambda n: _price(card.costs, n)
-    )
+    candidates = [name for name in arms if arms[name] != "control" and name in card.costs]
+    priced = sorted(candidates, key=lambda name: _price(card.costs, name))
     front: list[str] = []
     best = -np.inf
     for name in priced:

@@ -114,11 +114,11 @@ class TrainingData:
         scale = _target_scale(targets, tasks)
         of_task = tasks.first_outputs
         mean, deviation = scale.mean[of_task], scale.scale[of_task]
-        parts = [
+        train_part, valid_part = (
             _part(scaled[rows], (Y[rows] - mean) / deviation, None if weights is None else weights[rows])
             for rows in (train, valid)
-        ]
-        return cls(tasks, schema, *parts, scale, _output_bias(targets, tasks))
+        )
+        return cls(tasks, schema, train_part, valid_part, scale, _output_bias(targets, tasks))
 
     def outputs_of(self, names: Iterable[str]) -> list[int]:
         """Return the packed output columns of some tasks, in the order given."""
