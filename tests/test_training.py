@@ -63,7 +63,7 @@ def test_loop_and_stack_give_the_same_losses_and_predictions(data, dropout, pati
         np.testing.assert_allclose(one.valid_loss, other.valid_loss, atol=1e-5)
         assert one.best_epoch == other.best_epoch
         torch.testing.assert_close(
-            predict(one.model, data.test.x), predict(other.model, data.test.x), atol=1e-5, rtol=0
+            predict(one.model, data.valid.x), predict(other.model, data.valid.x), atol=1e-5, rtol=0
         )
         assert one.cost.train_flops == other.cost.train_flops
 

@@ -56,7 +56,8 @@ class Folds:
 
     def held_out(self, fold: int) -> Rows:
         """Return the rows of a fold."""
-        return self.rows[self.fold == fold]
+        rows: Rows = self.rows[self.fold == fold]
+        return rows
 
 
 def make_folds(table: TaskTable, folds: int | Literal["auto"] = "auto", random_state: int = 0) -> Folds:

@@ -6,16 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+from taskgroup.scoring import describe, family
+
 __all__ = ["Answer", "Facts", "write_answer"]
-
-_ARMS = {
-    "all-in-one": "one model for all tasks",
-    "per-task": "a model per task",
-    "grouped": "a model per group",
-    "units": "one model with a part per group",
-    "label-groups": "a model per group of correlated labels",
-}
-
 
 @dataclass(frozen=True)
 class Answer:
@@ -108,8 +101,8 @@ def _headline(facts: Facts) -> str:
     rule = "" if facts.rule == "best" else f" (rule: {facts.rule})"
     score = f"mean test {facts.metric} {facts.test[0]:.3f} [{facts.test[1]:.3f}, {facts.test[2]:.3f}]"
     if len(parts) == 1:
-        return f"Serve all {facts.n_tasks} tasks with {_method(parts[0][0])}{rule}: {score}."
-    shares = ", ".join(f"{weight:.0%} {_method(name)}" for name, weight in parts[:4])
+        return f"Serve all {facts.n_tasks} tasks with {describe(parts[0][0])}{rule}: {score}."
+    shares = "; ".join(f"{weight:.0%} {describe(name)}" for name, weight in parts[:4])
     more = f" and {len(parts) - 4} more" if len(parts) > 4 else ""
     return f"Serve all {facts.n_tasks} tasks with a blend{rule} of {shares}{more}: {score}."
 
@@ -153,13 +146,8 @@ def _open(facts: Facts) -> list[dict[str, Any]]:
 def _decision(common: Mapping[str, float]) -> str:
     if len(common) > 1:
         return "blend"
-    arm = next(iter(common)).partition("/")[2]
-    return {"all-in-one": "one-model", "per-task": "single-task"}.get(arm, "split" if arm else "one-model")
-
-
-def _method(name: str) -> str:
-    learner, _, arm = name.partition("/")
-    return f"{learner} ({_ARMS.get(arm, arm)})" if arm else learner
+    kind = family(next(iter(common)))
+    return kind if kind in ("single-task", "split") else "one-model"
 
 
 def _gain(interval: tuple[float, float, float]) -> str:

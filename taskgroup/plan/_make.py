@@ -116,7 +116,7 @@ def make_plan(
     against = {key: name for key, name in named.items() if name is not None and name in main}
     differences = [plan.minus(main[name]) for name in against.values()]
     mean, *over = card.resampler.intervals([plan, *differences])
-    gains = {
+    gains: dict[str, dict[str, Any]] = {
         key: {"method": name, "mean": gain.mean, "ci95": gain.ci95, "p": gain.p}
         for (key, name), gain in zip(against.items(), over, strict=True)
     }

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from taskgroup.exceptions import InvalidInputError
 from taskgroup.report._style import ACCENT, FAINT, INK, LOSS, MUTED, clean_axes, new_figure, shorten
+from taskgroup.scoring import split_name
 
 __all__ = ["METRIC_LABELS", "is_ours", "plot_gains", "plot_scorecard"]
 
@@ -24,7 +25,7 @@ _NAMED = 130  # tasks named under a plot of gains
 
 def is_ours(method: str) -> bool:
     """Return whether a method trains groups that the Data Maps found; every other method is a control."""
-    return method.startswith(("grouped", "units"))
+    return split_name(method)[1] in ("grouped", "units")
 
 
 def plot_scorecard(summary: Sequence[Mapping[str, Any]], *, unit: str = "AUC", ax: Axes | None = None) -> Axes:
@@ -46,9 +47,9 @@ def plot_scorecard(summary: Sequence[Mapping[str, Any]], *, unit: str = "AUC", a
 
     Examples
     --------
-    >>> ax = plot_scorecard([{"method": "stl", "mean": 0.8, "ci95": [0.7, 0.9]}])
+    >>> ax = plot_scorecard([{"method": "nets/per-task", "mean": 0.8, "ci95": [0.7, 0.9]}])
     >>> [label.get_text() for label in ax.get_yticklabels()]
-    ['stl']
+    ['nets/per-task']
     """
     rows = sorted((row for row in summary if row["mean"] is not None), key=lambda row: (row["mean"], row["method"]))
     if not rows:
@@ -72,7 +73,7 @@ def plot_scorecard(summary: Sequence[Mapping[str, Any]], *, unit: str = "AUC", a
 
 
 def plot_gains(
-    gains: Mapping[str, Mapping[str, Sequence[float]]], *, unit: str = "AUC", baseline: str = "stl"
+    gains: Mapping[str, Mapping[str, Sequence[float]]], *, unit: str = "AUC", baseline: str = "a model per task"
 ) -> Figure:
     """Return a figure of every task's gain over a baseline, sorted by the first series, with a line at zero.
 
@@ -93,7 +94,7 @@ def plot_gains(
 
     Examples
     --------
-    >>> figure = plot_gains({"grouped": {"a": [-0.01, 0.01], "b": [0.02, 0.04]}})
+    >>> figure = plot_gains({"nets/grouped": {"a": [-0.01, 0.01], "b": [0.02, 0.04]}})
     >>> [label.get_text() for label in figure.axes[0].get_xticklabels()]
     ['b', 'a']
     """

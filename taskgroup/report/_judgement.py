@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,40 +11,24 @@ from taskgroup.report._dot_plots import METRIC_LABELS, is_ours, plot_gains, plot
 from taskgroup.report._figures import Figures
 from taskgroup.report._format import interval, number, plural, signed
 from taskgroup.report._run import Run
+from taskgroup.scoring import describe
 
-__all__ = ["best_of_ours", "comparisons", "describe", "gains", "plan", "scorecard", "verdict"]
+__all__ = ["best_of_ours", "comparisons", "gains", "plan", "scorecard", "verdict"]
 
 Section = dict[str, Any]
 
-_METHODS = {
-    "linear": "a logistic or linear regression per task",
-    "stl": "one network per task",
-    "mtl": "one network for all tasks",
-    "mtl-wide": "one network for all tasks, as wide as all groups together",
-    "mtl-ensemble": "several all-task networks, averaged",
-    "mtl-wide-ensemble": "several wide all-task networks, averaged",
-    "random-groups": "a network per group, groups drawn at random",
-    "label-groups": "a network per group, groups by correlation of the labels",
-    "grouped": "a network per group, groups by the Data Maps",
-    "units": "one network whose task units are the groups of the Data Maps",
-}
 _DECISIONS = {
-    "split": "Split into groups",
-    "any-groups": "Groups help, but not only these",
-    "per-task": "No one way suits all tasks",
+    "blend": "A blend of models",
+    "split": "A model per group",
     "one-model": "One model for all tasks",
-    "single-task": "One network per task",
-    "ensemble": "An ensemble of all-task models",
-    "linear": "Linear models",
-    "not-enough-evidence": "Not enough evidence",
+    "single-task": "A model per task",
 }
-
-
-def describe(method: str) -> str:
-    """Return in words what a method is; ``grouped:adatt`` is grouped, with the architecture adatt."""
-    base, _, option = method.partition(":")
-    text = _METHODS.get(base, "")
-    return f"{text} ({option})" if text and option else text
+_GAINS = {
+    "together": "one model for all tasks",
+    "alone": "a model per task",
+    "ungrouped": "the best plan without groups",
+    "single": "the best single method",
+}
 
 
 def best_of_ours(run: Run) -> str | None:
@@ -58,11 +41,15 @@ def verdict(run: Run) -> Section:
     """Return the decision, its sentence, its reasons and the few numbers that matter most."""
     if run.plan is None:
         return _no_verdict(run)
-    rows, decision = run.plan.get("tasks", {}), run.plan.get("decision", "")
+    rows, answer = run.plan["tasks"], run.plan["answer"]
     tiles = [
-        {"value": signed(entry["mean"]), "label": f"Plan's mean test gain over {name}", "note": interval(entry["ci95"])}
-        for name, entry in run.plan.get("gains", {}).items()
-    ]  # fmt: skip
+        {
+            "value": signed(entry["mean"]),
+            "label": f"Plan's mean test gain over {_GAINS[name]}",
+            "note": f"{interval(entry['ci95'])} {entry['method']}",
+        }
+        for name, entry in run.plan["gains"].items()
+    ]
     if run.plan.get("n_models") is not None:
         tiles.append({"value": str(run.plan["n_models"]), "label": "Models to serve", "note": ""})
     if run.grouping is not None:
@@ -72,10 +59,10 @@ def verdict(run: Run) -> Section:
             {"value": str(run.grouping.n_groups), "label": f"Groups of {plural(len(rows), 'task')}", "note": note}
         )
     return {
-        "badge": _DECISIONS.get(decision, decision.replace("-", " ").capitalize()),
-        "tone": "unsure" if decision == "not-enough-evidence" else "sure",
-        "sentence": run.plan.get("verdict", ""),
-        "reasons": run.plan.get("reasons", []),
+        "badge": _DECISIONS[answer["decision"]],
+        "tone": "sure",
+        "sentence": answer["headline"],
+        "reasons": answer["lines"],
         "tiles": tiles,
     }
 
@@ -96,7 +83,7 @@ def _no_verdict(run: Run) -> Section:
 
 
 def plan(run: Run) -> Section:
-    """Return the model that serves each task, with its scores beside those of stl and mtl."""
+    """Return what serves the tasks, what a cheaper choice would lose, and the scores of every task."""
     if run.plan is None:
         return {"missing": run.missing("plan", "retrain")}
     metric = (run.scores or {}).get("main_metric", {})
@@ -105,27 +92,27 @@ def plan(run: Run) -> Section:
         group_of = dict(zip(run.grouping.tasks.names, run.grouping.labels.tolist(), strict=True))
     rows = []
     for name, entry in run.plan["tasks"].items():
-        test, stl = entry.get("test"), entry.get("stl_test")
+        test, alone = entry.get("test"), entry.get("alone_test")
         rows.append(
             {
                 "task": name,
                 "group": group_of.get(name),
                 "metric": METRIC_LABELS.get(metric.get(name, ""), metric.get(name, "")),
-                "gain": None if test is None or stl is None else test - stl,
+                "gain": None if test is None or alone is None else test - alone,
+                "own": dict(entry["weights"]) != dict(run.plan["common"]),
                 **entry,
             }
         )
     sizes = [abs(row["gain"]) for row in rows if row["gain"] is not None]
-    counts = Counter(row["method"] for row in rows).most_common()
-    alone = sum(bool(row.get("leave_alone")) for row in rows)
-    takeaway = f"{counts[0][1]} of {plural(len(rows), 'task')} go to {counts[0][0]}." if counts else ""
-    if alone:
-        takeaway += f" Best left alone: {plural(alone, 'task')}."
+    common = run.plan["common"]
+    won = sum(row["gain"] is not None and row["gain"] > 0 for row in rows)
     return {
         "rows": rows,
         "scale": max(sizes, default=0.0) or 1.0,
-        "counts": [{"method": m, "n": n, "share": n / len(rows), "text": describe(m)} for m, n in counts],
-        "takeaway": takeaway,
+        "weights": [{"method": name, "share": weight, "text": describe(name)} for name, weight in common.items()],
+        "cheaper": [{**row, "text": describe(row["plan"])} for row in run.plan["answer"]["cheaper"]],
+        "open": run.plan["answer"]["open"],
+        "takeaway": f"{won} of {plural(len(rows), 'task')} score higher than with a model of their own.",
     }
 
 
@@ -134,8 +121,11 @@ def scorecard(run: Run, figures: Figures) -> Section:
     if run.scores is None:
         return {"missing": run.missing("scorecard", "retrain")}
     methods, summary = run.scores["methods"], run.scores["summary"]
-    rows = [{**methods.get(row["method"], {}), **row, "text": describe(row["method"])} for row in summary]
-    section: Section = {"rows": rows, "unit": _unit(run), "baseline": run.scores.get("baseline", "stl")}
+    rows = [
+        {**methods.get(row["method"], {}), **row, "text": describe(row["method"]), "ours": is_ours(row["method"])}
+        for row in summary
+    ]
+    section: Section = {"rows": rows, "unit": _unit(run), "baseline": run.scores["baseline"]}
     rated = [row for row in summary if row["mean"] is not None]
     if rated:
         best = max(rated, key=lambda row: row["mean"])
@@ -174,11 +164,11 @@ def _reading(row: dict[str, Any]) -> str:
 
 
 def gains(run: Run, figures: Figures) -> Section:
-    """Return every task's gain over the baseline, one figure a metric."""
+    """Return every task's gain over the baseline with the plan and with our groups, one figure a metric."""
     if run.scores is None or run.values is None:
         return {"missing": run.missing("gains per task", "retrain")}
-    baseline = run.scores.get("baseline", "stl")
-    shown = [name for name in (best_of_ours(run), "mtl") if name and name in run.scores["methods"]]
+    baseline = run.scores["baseline"]
+    shown = [name for name in ("plan", best_of_ours(run)) if name and name in run.scores["methods"]]
     series = {name: run.gains(name, baseline) for name in shown}
     series = {name: values for name, values in series.items() if values}
     if not series:

@@ -31,7 +31,7 @@ def groups(run: Run, figures: Figures) -> Section:
     if run.grouping is None:
         return {"missing": run.missing("groups", "cluster")}
     grouping, ours = run.grouping, best_of_ours(run)
-    baseline = (run.scores or {}).get("baseline", "stl")
+    baseline = (run.scores or {}).get("baseline", "")
     gain = {} if ours is None else run.gains(ours, baseline)
     inside, outside = _cohesion(grouping, run.similarity)
     cards = []

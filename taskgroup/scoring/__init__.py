@@ -3,7 +3,7 @@
 from taskgroup.scoring._comparison import Comparison, Interval
 from taskgroup.scoring._measured import Measured
 from taskgroup.scoring._metrics import METRICS
-from taskgroup.scoring._names import ROLES, family, split_name
+from taskgroup.scoring._names import ROLES, describe, family, split_name
 from taskgroup.scoring._rows import ScoreRow, read_scores
 from taskgroup.scoring._score import score
 from taskgroup.scoring._scorecard import Scorecard
@@ -17,6 +17,7 @@ __all__ = [
     "Measured",
     "ScoreRow",
     "Scorecard",
+    "describe",
     "family",
     "holm",
     "paired_tests",

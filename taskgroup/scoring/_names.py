@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["ROLES", "family", "split_name"]
+__all__ = ["ROLES", "describe", "family", "split_name"]
 
 ROLES = {
     "all-in-one": "one-model",
@@ -13,6 +13,15 @@ ROLES = {
     "random-groups": "control",
 }
 """What each arm stands for."""
+
+_WORDS = {
+    "all-in-one": "one model for all tasks",
+    "per-task": "a model per task",
+    "grouped": "a model per group",
+    "units": "one model with a part per group",
+    "label-groups": "a model per group of correlated labels",
+    "random-groups": "a model per group drawn at random",
+}
 
 
 def split_name(method: str) -> tuple[str, str]:
@@ -34,3 +43,13 @@ def family(method: str) -> str:
     ('split', 'one-model', 'mine')
     """
     return ROLES.get(split_name(method)[1], method)
+
+
+def describe(method: str) -> str:
+    """Return what a method is, in words.
+
+    >>> describe("extra-trees/grouped"), describe("mine")
+    ('extra-trees, a model per group', 'mine')
+    """
+    learner, arm = split_name(method)
+    return f"{learner}, {_WORDS.get(arm, arm)}" if arm else learner
