@@ -159,9 +159,7 @@ def _scores(path, tasks, mean, rng):
          "p_holm": None if m == ALONE else 0.01, "vs": None if m == ALONE else ALONE}
         for m in sorted(METHODS, key=lambda m: -centre[m])
     ]  # fmt: skip
-    pairs = [(m, ALONE) for m in METHODS if m != ALONE] + [
-        (OURS, m) for m in METHODS if m not in (ALONE, OURS)
-    ]
+    pairs = [(m, ALONE) for m in METHODS if m != ALONE] + [(OURS, m) for m in METHODS if m not in (ALONE, OURS)]
     comparisons = [
         {"method": m, "baseline": b, "difference": d, "ci95": [d - 0.008, d + 0.008], "p": 0.01,
          "p_holm": 0.04 if abs(d) > 0.008 else 0.6}
@@ -209,7 +207,9 @@ def _plan(path, tasks, mean, grouping):
         "tasks": rows,
         "answer": answer,
         "test": {"mean": 0.85, "ci95": [0.84, 0.86]},
-        "gains": {key: {"method": name, "mean": 0.019, "ci95": [0.011, 0.027], "p": 0.001} for key, name in over.items()},
+        "gains": {
+            key: {"method": name, "mean": 0.019, "ci95": [0.011, 0.027], "p": 0.001} for key, name in over.items()
+        },
         "n_models": 31,
         "isolated": list(grouping.isolated),
     }

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 from scipy.optimize import Bounds, LinearConstraint, milp
-
 from taskgroup.scoring._budget import choose_units
 
 

@@ -1,8 +1,19 @@
 """The plan: which methods serve which task, chosen on honest answers, and the one answer that follows from it."""
 
 from taskgroup.plan._answer import Answer
-from taskgroup.plan._blend import greedy_weights, mean_scores
+from taskgroup.plan._blend import Calibration, calibrate, greedy_weights, mean_scores
 from taskgroup.plan._choice import PlanChoice
 from taskgroup.plan._make import RULES, Rule, judge, make_plan
 
-__all__ = ["RULES", "Answer", "PlanChoice", "Rule", "greedy_weights", "judge", "make_plan", "mean_scores"]
+__all__ = [
+    "RULES",
+    "Answer",
+    "Calibration",
+    "PlanChoice",
+    "Rule",
+    "calibrate",
+    "greedy_weights",
+    "judge",
+    "make_plan",
+    "mean_scores",
+]

@@ -10,6 +10,7 @@ from taskgroup.scoring import describe, family
 
 __all__ = ["Answer", "Facts", "write_answer"]
 
+
 @dataclass(frozen=True)
 class Answer:
     """What to do, made from the decision by :func:`write_answer`.

@@ -1,32 +1,101 @@
-"""Blends: weighted means of the answers of a few methods, chosen on honest answers.
+"""Blends: weighted means of the calibrated answers of a few methods, chosen on honest answers.
 
 Greedy selection with replacement (Caruana et al., ICML 2004): starting from nothing, the method whose addition gives
 the best mean score over the tasks is added, again and again; how often each was added is its weight. One set of weights
-serves all tasks, for a task with ten positives would choose by luck.
+serves all tasks, for a task with ten positives would choose by luck; then every task may add a few methods of its own
+to many copies of the common blend, which shrinks its weights towards the common ones.
+
+Settled on yeast, emotions, birds, sider and a mix of them: twelve rounds are as good as fifty, bags of rows or of
+methods, a start from the best few and non-negative stacking are no better, a plain mean loses .012 to .017 AUC, the
+best single method .005.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
+from scipy.optimize import minimize
+from scipy.special import log_softmax
 
 from taskgroup.tasks import TaskSet
 
-__all__ = ["greedy_weights", "mean_scores"]
+__all__ = ["Calibration", "calibrate", "greedy_weights", "mean_scores", "own_weights"]
 
 Floats = NDArray[np.float64]
 Packed = NDArray[np.float32]
 
-_ROUNDS = 24
+_ROUNDS = 12
+_CANDIDATES = 10  # the best single methods, which selection looks at
+_COPIES = 50  # of the common blend, to which a task adds methods of its own
+_OWN_ROUNDS = 8
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What brings the answers of a method to the scale of log-odds: ``slope * z + intercept``, for all tasks alike.
+
+    Regression answers stay as they are; an intercept is for binary tasks only.
+    """
+
+    slope: float = 1.0
+    intercept: float = 0.0
+
+    def apply(self, tasks: TaskSet, packed: NDArray[np.floating]) -> Floats:
+        """Return calibrated packed outputs (n, n_outputs)."""
+        calibrated = packed.astype(np.float64)
+        for task, start in zip(tasks, tasks.first_outputs, strict=True):
+            own = slice(start, start + task.n_outputs)
+            if task.kind != "regression":
+                calibrated[:, own] *= self.slope
+                calibrated[:, own] += self.intercept if task.kind == "binary" else 0.0
+        return calibrated
+
+
+def calibrate(tasks: TaskSet, Y: NDArray[np.float32], packed: Packed) -> Calibration:
+    """Return the calibration of least log-loss on honest answers (Platt's scaling, one for all tasks).
+
+    Parameters
+    ----------
+    tasks : TaskSet
+        The T tasks.
+    Y : ndarray of float32 of shape (n, T)
+        Targets, NaN where missing.
+    packed : ndarray of float32 of shape (n, n_outputs)
+        Honest answers.
+    """
+    binary = [t for t, task in enumerate(tasks) if task.kind == "binary"]
+    starts = tasks.first_outputs
+    y, z = Y[:, binary], packed[:, [starts[t] for t in binary]].astype(np.float64)
+    seen = ~np.isnan(y)
+    sign, logits = np.where(y[seen] == 1, 1.0, -1.0), z[seen]
+    several = [
+        (packed[known, start : start + task.n_outputs].astype(np.float64), Y[known, t].astype(int))
+        for t, (task, start) in enumerate(zip(tasks, starts, strict=True))
+        if task.kind == "multiclass"
+        for known in [~np.isnan(Y[:, t])]
+    ]
+    count = len(logits) + sum(len(codes) for _, codes in several)
+    if not count:
+        return Calibration()
+
+    def loss(parameters: Floats) -> float:
+        slope, intercept = parameters
+        total = np.logaddexp(0.0, -sign * (slope * logits + intercept)).sum()
+        for values, codes in several:
+            total -= log_softmax(slope * values, axis=1)[np.arange(len(codes)), codes].sum()
+        return float(total / count)
+
+    found = minimize(loss, np.array([1.0, 0.0]), method="L-BFGS-B", bounds=[(0.05, 20.0), (-5.0, 5.0)])
+    return Calibration(float(found.x[0]), float(found.x[1]))
 
 
 def greedy_weights(
-    tasks: TaskSet, Y: NDArray[np.float32], answers: Mapping[str, Packed], *, rounds: int = _ROUNDS
+    tasks: TaskSet, Y: NDArray[np.float32], answers: Mapping[str, NDArray[np.floating]], *, rounds: int = _ROUNDS
 ) -> dict[str, float]:
-    """Return {method: weight}, summing to 1, of the blend that greedy selection finds.
+    """Return {method: weight}, summing to 1, of the blend that greedy selection finds for all tasks.
 
     Parameters
     ----------
@@ -39,19 +108,49 @@ def greedy_weights(
     rounds : int
         Methods that are added.
     """
-    names = list(answers)
+    names = _promising(tasks, Y, answers)
     counts = np.zeros(len(names))
-    total = np.zeros_like(next(iter(answers.values())), dtype=np.float64)
-    best, kept = -np.inf, counts
+    total = np.zeros(next(iter(answers.values())).shape)
     for n in range(1, rounds + 1):
         scores = [_mean(mean_scores(tasks, Y, (total + answers[name]) / n)) for name in names]
         chosen = int(np.argmax(scores))
-        counts = counts.copy()
         counts[chosen] += 1
         total += answers[names[chosen]]
-        if scores[chosen] > best:
-            best, kept = scores[chosen], counts
-    return {name: float(count / kept.sum()) for name, count in zip(names, kept, strict=True) if count}
+    return {name: float(count / counts.sum()) for name, count in zip(names, counts, strict=True) if count}
+
+
+def own_weights(
+    tasks: TaskSet, Y: NDArray[np.float32], answers: Mapping[str, NDArray[np.floating]], common: Mapping[str, float]
+) -> dict[str, dict[str, float]]:
+    """Return {task: {method: weight}}: the common blend many times, and a few methods that each task adds to it."""
+    names = _promising(tasks, Y, answers)
+    names += [name for name in common if name not in names]
+    counts = np.tile([_COPIES * common.get(name, 0.0) for name in names], (len(tasks), 1))  # (T, M)
+    owner = np.repeat(np.arange(len(tasks)), [task.n_outputs for task in tasks])
+    total = np.zeros(next(iter(answers.values())).shape)
+    for name, weight in common.items():
+        total += _COPIES * weight * answers[name]
+    best = mean_scores(tasks, Y, total / _COPIES)
+    growing = np.ones(len(tasks), bool)
+    for n in range(1, _OWN_ROUNDS + 1):
+        scores = np.stack([mean_scores(tasks, Y, (total + answers[name]) / (_COPIES + n)) for name in names])
+        chosen = np.nan_to_num(scores, nan=-np.inf).argmax(0)
+        value = scores[chosen, np.arange(len(tasks))]
+        growing &= np.nan_to_num(value, nan=-np.inf) > np.nan_to_num(best, nan=np.inf)
+        if not growing.any():
+            break
+        best = np.where(growing, value, best)
+        counts[np.flatnonzero(growing), chosen[growing]] += 1
+        for m, name in enumerate(names):
+            columns = np.flatnonzero((growing & (chosen == m))[owner])
+            total[:, columns] += answers[name][:, columns]
+        still = np.flatnonzero(~growing[owner])  # the others keep their blend: one more copy of its mean
+        total[:, still] *= (_COPIES + n) / (_COPIES + n - 1)
+    shares = counts / counts.sum(1, keepdims=True)
+    return {
+        task: {name: float(share) for name, share in zip(names, row, strict=True) if share}
+        for task, row in zip(tasks.names, shares, strict=True)
+    }
 
 
 def mean_scores(tasks: TaskSet, Y: NDArray[np.float32], packed: NDArray[np.floating]) -> Floats:
@@ -75,14 +174,22 @@ def mean_scores(tasks: TaskSet, Y: NDArray[np.float32], packed: NDArray[np.float
 
 
 def _aucs(Y: NDArray[np.float32], z: NDArray[np.floating]) -> Floats:
-    """Return the areas under the ROC curves of some tasks from targets and logits (n, m)."""
-    seen, positive = ~np.isnan(Y), Y == 1
-    ranks = rankdata(np.where(seen, z, np.inf), axis=0)  # those without a label come last and move nobody
-    n_positive = positive.sum(0)
-    n_negative = seen.sum(0) - n_positive
+    """Return the areas under the ROC curves of some tasks from targets and logits (n, m); ties count by row order."""
+    seen, positive = ~np.isnan(Y.T), Y.T == 1
+    values = np.where(seen, z.T, np.inf).astype(np.float32)  # those without a label come last and move nobody
+    order = values.argsort(axis=1, kind="stable")
+    ranked = np.take_along_axis(positive, order, 1)
+    n_positive = positive.sum(1)
+    n_negative = seen.sum(1) - n_positive
+    above = (ranked * np.arange(1, ranked.shape[1] + 1)).sum(1) - n_positive * (n_positive + 1) / 2
     with np.errstate(invalid="ignore", divide="ignore"):
-        above = (ranks * positive).sum(0) - n_positive * (n_positive + 1) / 2
         return np.asarray(np.where((n_positive > 0) & (n_negative > 0), above / (n_positive * n_negative), np.nan))
+
+
+def _promising(tasks: TaskSet, Y: NDArray[np.float32], answers: Mapping[str, NDArray[np.floating]]) -> list[str]:
+    """Return the best single methods, the best first."""
+    scores = {name: _mean(mean_scores(tasks, Y, packed)) for name, packed in answers.items()}
+    return sorted(answers, key=lambda name: -scores[name])[:_CANDIDATES]
 
 
 def _mean(scores: Floats) -> float:

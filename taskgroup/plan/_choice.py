@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from taskgroup._artifact import read_json, write_json
 from taskgroup.exceptions import ArtifactError
 from taskgroup.plan._answer import Answer
+from taskgroup.plan._blend import Calibration
 from taskgroup.tasks import TaskSet
 
-__all__ = ["PlanChoice"]
+__all__ = ["PlanChoice", "mixed"]
 
 Packed = NDArray[np.float32]
 
@@ -30,6 +31,8 @@ class PlanChoice:
         How it was chosen, see :data:`~taskgroup.plan.RULES`.
     common : dict
         {method: weight} for all tasks, summing to 1, the largest first.
+    calibration : dict
+        {method: {"slope", "intercept"}}, which brings the answers of all methods to one scale.
     tasks : dict
         {task: {"weights": {method: weight}, "honest", "test", "together_test", "alone_test"}}: scores are main metrics
         of the plan on honest and on test rows, and on test rows of the best single model for all tasks and of the best
@@ -49,6 +52,7 @@ class PlanChoice:
 
     rule: str
     common: Mapping[str, float]
+    calibration: Mapping[str, Mapping[str, float]]
     tasks: Mapping[str, Mapping[str, Any]]
     answer: Answer
     test: Mapping[str, Any]
@@ -76,12 +80,10 @@ class PlanChoice:
 
     def blend(self, outputs: Mapping[str, Packed], tasks: TaskSet) -> Packed:
         """Return the plan's packed outputs (n, n_outputs) from those of its methods."""
-        packed = np.zeros_like(next(iter(outputs.values())))
-        for name, row in self.tasks.items():
-            columns = tasks.output_columns([name])
-            for method, weight in row["weights"].items():
-                packed[:, columns] += np.float32(weight) * outputs[method][:, columns]
-        return packed
+        scaled = {
+            name: Calibration(**self.calibration[name]).apply(tasks, outputs[name]) for name in self.methods_in_use
+        }
+        return mixed(tasks, scaled, {name: row["weights"] for name, row in self.tasks.items()})
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the plan as JSON, atomically."""
@@ -112,3 +114,15 @@ class PlanChoice:
         except (KeyError, TypeError, AttributeError) as error:
             raise ArtifactError(f"{path}: not a plan of this version ({error!r}); retrain again.") from None
         return cls(**{**fields, "answer": answer, "isolated": tuple(fields["isolated"])})
+
+
+def mixed(
+    tasks: TaskSet, answers: Mapping[str, NDArray[np.float64]], weights: Mapping[str, Mapping[str, float]]
+) -> Packed:
+    """Return packed outputs (n, n_outputs) with the weights {task: {method: weight}}, from calibrated answers."""
+    packed = np.zeros_like(next(iter(answers.values())))
+    for name, own in weights.items():
+        columns = tasks.output_columns([name])
+        for method, weight in own.items():
+            packed[:, columns] += weight * answers[method][:, columns]
+    return packed.astype(np.float32)

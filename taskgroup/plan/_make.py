@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 from taskgroup._validation import check_int
 from taskgroup.exceptions import InvalidInputError
 from taskgroup.plan._answer import Facts, write_answer
-from taskgroup.plan._blend import greedy_weights, mean_scores
-from taskgroup.plan._choice import PlanChoice
+from taskgroup.plan._blend import Calibration, calibrate, greedy_weights, mean_scores, own_weights
+from taskgroup.plan._choice import PlanChoice, mixed
 from taskgroup.scoring import Measured, Scorecard, score
 from taskgroup.scoring._metrics import main_metrics
 from taskgroup.scoring._noise import noise_variance
@@ -31,6 +31,7 @@ RULES = ("best", "blend", "single", "simplest")
 """best and blend: the blend that does best on honest answers; single: the one method that does; simplest: the cheapest
 of what honest answers do not tell from the best."""
 
+_NEXT_TO_NOTHING = 0.002  # loss of the mean honest score that the simplest plan may have
 PLAN, UNGROUPED = "plan", "plan without groups"
 
 _METRIC_WORDS = {"auc": "AUC", "accuracy": "accuracy", "r2": "R2"}
@@ -65,30 +66,40 @@ def judge(
     random_state : int
         Seed of the resamples behind intervals.
     """
-    honest = {name: _served(by_seed) for name, by_seed in predictions["honest"].items() if arms[name] != "control"}
-    test = {name: _served(predictions["test"][name]) for name in honest}
+    served = {name: _served(by_seed) for name, by_seed in predictions["honest"].items() if arms[name] != "control"}
     Y = np.asarray(y_true["honest"], np.float32)
-    weights, ungrouped, single = _choose(tasks, Y, honest, arms, rule, costs or {}, max_models)
-    added = {PLAN: weights, **({} if ungrouped is None else {UNGROUPED: ungrouped})}
+    scale = {name: calibrate(tasks, Y, packed) for name, packed in served.items()}
+    honest = {name: scale[name].apply(tasks, packed) for name, packed in served.items()}
+    test = {name: scale[name].apply(tasks, _served(predictions["test"][name])) for name in honest}
+    choice = _choose(tasks, Y, honest, arms, rule, costs or {}, max_models)
+    added = {PLAN: choice.own} | ({} if choice.ungrouped is None else {UNGROUPED: choice.ungrouped})
     extended: dict[str, dict[str, Mapping[int | str, Packed]]] = {}
-    for split, outputs in (("honest", honest), ("test", test)):
+    for split, answers in (("honest", honest), ("test", test)):
         extended[split] = dict(predictions[split])
-        extended[split] |= {name: {0: _mixed(outputs, mix)} for name, mix in added.items()}
+        extended[split] |= {name: {0: mixed(tasks, answers, weights)} for name, weights in added.items()}
     scores = {name: _nanmean(mean_scores(tasks, Y, outputs)) for name, outputs in honest.items()}
     together = _best(scores, arms, "one-model")
     alone = _best(scores, arms, "single-task")
-    card = score(
-        y_true, extended, tasks=tasks, costs=costs, baseline=alone or together or single, random_state=random_state
-    )
-    return card, make_plan(card, weights, together, alone, single, arms, rule, isolated), extended
+    baseline = alone or together or choice.single
+    card = score(y_true, extended, tasks=tasks, costs=costs, baseline=baseline, random_state=random_state)
+    return card, make_plan(card, choice, scale, together, alone, arms, rule, isolated), extended
+
+
+class Choice(NamedTuple):
+    """What was chosen on honest answers."""
+
+    common: dict[str, float]  # the weights of the plan
+    own: dict[str, dict[str, float]]  # the same by task, with what each task adds
+    ungrouped: dict[str, dict[str, float]] | None  # those of the best plan without groups; None when none was tried
+    single: str  # the best method
 
 
 def make_plan(
     card: Scorecard,
-    weights: Mapping[str, float],
+    choice: Choice,
+    scale: Mapping[str, Calibration],
     together: str | None,
     alone: str | None,
-    single: str,
     arms: Mapping[str, str],
     rule: Rule,
     isolated: Sequence[str] = (),
@@ -99,10 +110,12 @@ def make_plan(
     ----------
     card : Scorecard
         With the splits "honest" and "test", and the plan among its methods.
-    weights : dict
-        {method: weight} of the plan.
-    together, alone, single : str
-        The best model for all tasks, the best model per task, the best method, as chosen on honest rows.
+    choice : Choice
+        What was chosen on honest answers.
+    scale : dict
+        {method: its calibration}.
+    together, alone : str, optional
+        The best model for all tasks and the best model per task, as chosen on honest rows.
     arms : dict
         {method: what its arm stands for}.
     rule : str
@@ -112,7 +125,7 @@ def make_plan(
     """
     main = card.main["test"]
     plan = main[PLAN]
-    named = {"together": together, "alone": alone, "ungrouped": UNGROUPED, "single": single}
+    named = {"together": together, "alone": alone, "ungrouped": UNGROUPED, "single": choice.single}
     against = {key: name for key, name in named.items() if name is not None and name in main}
     differences = [plan.minus(main[name]) for name in against.values()]
     mean, *over = card.resampler.intervals([plan, *differences])
@@ -120,51 +133,60 @@ def make_plan(
         key: {"method": name, "mean": gain.mean, "ci95": gain.ci95, "p": gain.p}
         for (key, name), gain in zip(against.items(), over, strict=True)
     }
-    n_models = sum(int(card.costs.get(name, {}).get("n_models", 0)) * _n_seeds(main[name]) for name in weights)
+    used = dict.fromkeys(name for own in choice.own.values() for name in own)
+    n_models = sum(int(card.costs.get(name, {}).get("n_models", 0)) * _n_seeds(main[name]) for name in used)
     facts = Facts(
-        rule, weights, len(card.tasks), _metric(card), (mean.mean, mean.low, mean.high),
+        rule, choice.common, len(card.tasks), _metric(card), (mean.mean, mean.low, mean.high),
         float(np.nanmean(card.chance["test"])), _fact(gains, "together"), _fact(gains, "alone"),
         _helped(plan, main[alone]) if alone else (0, 0),
         None if "ungrouped" not in gains else (gains["ungrouped"]["mean"], *gains["ungrouped"]["ci95"]),
-        _over_random(card), _cheaper(card, weights, arms),
+        _over_random(card), _cheaper(card, choice.common, arms),
     )  # fmt: skip
-    rows = {task: _row(card, task, weights, together, alone) for task in card.tasks.names}
+    rows = {task: _row(card, task, choice.own[task], together, alone) for task in card.tasks.names}
     test = {"mean": mean.mean, "ci95": mean.ci95}
-    return PlanChoice(rule, dict(weights), rows, write_answer(facts), test, gains, n_models or None, tuple(isolated))
+    calibration = {name: {"slope": scale[name].slope, "intercept": scale[name].intercept} for name in used}
+    return PlanChoice(
+        rule, choice.common, calibration, rows, write_answer(facts), test, gains, n_models or None, tuple(isolated)
+    )
 
 
 def _choose(
     tasks: TaskSet,
     Y: NDArray[np.float32],
-    honest: Mapping[str, Packed],
+    honest: Mapping[str, Floats],
     arms: Mapping[str, str],
     rule: Rule,
     costs: Mapping[str, Mapping[str, Any]],
     max_models: int | None,
-) -> tuple[dict[str, float], dict[str, float] | None, str]:
-    """Return the weights of the plan, those of the best plan without groups (None without groups), the best method."""
+) -> Choice:
+    kind, _, margin = rule.partition("=")
+    if kind not in (*RULES, "within") or (kind == "within") != bool(margin):
+        raise InvalidInputError(f"`plan` must be among {', '.join(RULES)} or like 'within=0.005'; got {rule!r}.")
     names = _affordable(honest, costs, max_models)
     scores = {name: _nanmean(mean_scores(tasks, Y, honest[name])) for name in names}
     single = max(names, key=lambda name: scores[name])
     without = [name for name in names if arms[name] != "split"]
-    tried = len(without) < len(names)
-    kind, _, margin = rule.partition("=")
-    if kind not in (*RULES, "within") or (kind == "within") != bool(margin):
-        raise InvalidInputError(f"`plan` must be among {', '.join(RULES)} or like 'within=0.005'; got {rule!r}.")
-    if kind in ("best", "blend"):
-        blended = greedy_weights(tasks, Y, {name: honest[name] for name in names})
-        plain = greedy_weights(tasks, Y, {name: honest[name] for name in without}) if tried and without else None
-        return _sorted(_within(blended, costs, max_models, single)), None if plain is None else _sorted(plain), single
-    if kind == "single":
-        chosen = single
-    else:
-        limit = float(margin) if margin else 0.002
-        chosen = min((name for name in names if scores[name] >= scores[single] - limit), key=lambda n: _price(costs, n))
-    best_without = max(without, key=lambda name: scores[name]) if tried and without else None
-    return {chosen: 1.0}, None if best_without is None else {best_without: 1.0}, single
+    tried = 0 < len(without) < len(names)
+
+    def blended(some: Sequence[str]) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
+        answers = {name: honest[name] for name in some}
+        common = _sorted(_within(greedy_weights(tasks, Y, answers), costs, max_models, single))
+        if max_models is not None:
+            return common, dict.fromkeys(tasks.names, common)
+        return common, own_weights(tasks, Y, answers, common)
+
+    def alone(some: Sequence[str]) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
+        best = max(some, key=lambda name: scores[name])
+        limit = float(margin) if margin else 0.0 if kind == "single" else _NEXT_TO_NOTHING
+        near = [name for name in some if scores[name] >= scores[best] - limit]
+        chosen = {min(near, key=lambda name: _price(costs, name)): 1.0}
+        return chosen, dict.fromkeys(tasks.names, chosen)
+
+    made = blended if kind in ("best", "blend") else alone
+    return Choice(*made(names), made(without)[1] if tried else None, single)
 
 
-def _affordable(honest: Mapping[str, Packed], costs: Mapping[str, Mapping[str, Any]], limit: int | None) -> list[str]:
+def _affordable(honest: Mapping[str, Floats], costs: Mapping[str, Mapping[str, Any]], limit: int | None) -> list[str]:
     """Return the methods that alone are within the budget."""
     if limit is None:
         return list(honest)
@@ -195,13 +217,6 @@ def _served(by_seed: Mapping[int | str, Packed]) -> Packed:
     """Return what a method answers when its repetitions are averaged, which is how it is served."""
     mean = np.mean(np.stack([np.asarray(packed) for packed in by_seed.values()]), axis=0, dtype=np.float64)
     return np.asarray(mean, np.float32)
-
-
-def _mixed(outputs: Mapping[str, Packed], weights: Mapping[str, float]) -> Packed:
-    mixed = np.zeros_like(next(iter(outputs.values())))
-    for name, weight in weights.items():
-        mixed += np.float32(weight) * outputs[name]
-    return mixed
 
 
 def _best(scores: Mapping[str, float], arms: Mapping[str, str], role: str) -> str | None:

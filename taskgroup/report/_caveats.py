@@ -64,7 +64,7 @@ def _of_the_scores(run: Run) -> Iterator[str]:
         count = plural(len(undefined), "task")
         yield f"{count} without a defined test score, left out of every mean ({_some(undefined)})."
     if run.plan is not None:
-        yield "The plan was chosen on honest answers, of models not fitted to those rows; test scores took no part in it."
+        yield "The plan was chosen on honest answers, of models not fitted to those rows; test rows took no part in it."
 
 
 def _of_the_groups(run: Run) -> Iterator[str]:
