@@ -223,7 +223,7 @@ def _write_serving(
     folder: Path, table: TaskTable, served: Mapping[str, Sequence[Mapping[str, Any]]], choice: PlanChoice
 ) -> None:
     """Write what a fresh process needs to answer: the tasks, what inputs look like, and the models of every method."""
-    used = {name: rows for name, rows in served.items() if name in choice.common}
+    used = {name: served[name] for name in choice.methods_in_use}
     write_json(
         folder / "serving.json", "serving",
         {"tasks": table.tasks.to_list(), "schema": table.schema.to_dict(), "methods": used},

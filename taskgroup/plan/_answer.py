@@ -26,7 +26,7 @@ class Answer:
     lines : sequence of str
         Gains over what people would do otherwise, what groups are worth, how sure this is.
     cheaper : sequence of dict
-        {"plan", "models", "bytes", "train_seconds", "test", "loss", "ci95"}: what costs less, and what it loses against
+        {"plan", "models", "bytes", "test", "loss", "ci95"}: what costs less, and what it loses against
         the plan on test rows.
     open : sequence of dict
         {"question", "mean", "ci95", "needs"}: comparisons that the data do not settle, and what would.

@@ -226,7 +226,7 @@ def _best(scores: Mapping[str, float], arms: Mapping[str, str], role: str) -> st
 
 def _price(costs: Mapping[str, Mapping[str, Any]], name: str) -> tuple[float, float]:
     entry = costs.get(name, {})
-    return float(entry.get("bytes", np.inf)), float(entry.get("train_seconds", np.inf))
+    return float(entry.get("bytes", np.inf)), float(entry.get("n_models", np.inf))
 
 
 def _cheaper(card: Scorecard, weights: Mapping[str, float], arms: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -245,7 +245,7 @@ def _cheaper(card: Scorecard, weights: Mapping[str, float], arms: Mapping[str, s
     return [
         {
             "plan": name, "models": card.costs[name].get("n_models"), "bytes": card.costs[name].get("bytes"),
-            "train_seconds": card.costs[name].get("train_seconds"), "test": float(main[name].by_seed.mean()),
+            "test": float(main[name].by_seed.mean()),
             "loss": loss.mean, "ci95": loss.ci95,
         }
         for name, loss in reversed(list(zip(front, losses, strict=True)))
