@@ -76,6 +76,15 @@ class Columns:
                 packed[:, own] = logits_of(values[:, own], votes)
         return packed
 
+    def bounded(self, values: Floats) -> Floats:
+        """Return columns (n, n_outputs) with shares of classes kept within 0 and 1."""
+        bounded = values.copy()
+        for task, start in zip(self.tasks, self.tasks.first_outputs, strict=True):
+            if task.kind != "regression":
+                own = slice(start, start + task.n_outputs)
+                bounded[:, own] = np.clip(values[:, own], 0.0, 1.0)
+        return bounded
+
     def to_dict(self) -> dict[str, Any]:
         """Return the numbers as a JSON-able dictionary, without the tasks."""
         return {"mean": self.mean.tolist(), "center": self.center.tolist(), "scale": self.scale.tolist()}

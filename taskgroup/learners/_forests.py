@@ -26,6 +26,7 @@ from taskgroup.cost import Cost
 from taskgroup.learners._base import Context, Fitted, Learner, Order, Saved
 from taskgroup.learners._columns import Columns
 from taskgroup.learners._examples import Examples, Inputs, Packed
+from taskgroup.learners._fill import fill_missing
 
 __all__ = ["ExtraTrees", "RandomForest"]
 
@@ -99,7 +100,7 @@ class _Forest(Learner):
         used = np.flatnonzero((~np.isnan(targets)).any(1))  # rows with no label at all are left out
         if not len(used):
             used = np.arange(len(rows))
-        filled = np.where(np.isnan(targets), columns.mean, targets)[used].astype(np.float32)
+        filled = fill_missing(examples, rows[used], order.tasks, columns, targets[used], order.seed).astype(np.float32)
         weights = self._row_weights(examples, rows[used], order)
         estimator = self._estimator(n_trees, order.seed % 2**32).fit(
             x[used], filled if filled.shape[1] > 1 else filled[:, 0], weights
