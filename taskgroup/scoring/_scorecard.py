@@ -16,7 +16,8 @@ from taskgroup._validation import check_known
 from taskgroup.exceptions import InvalidInputError
 from taskgroup.scoring._comparison import Comparison, Interval, Resampler
 from taskgroup.scoring._measured import Measured, replication
-from taskgroup.scoring._metrics import LOWER_IS_BETTER, METRICS, main_metrics
+from taskgroup.scoring._main import DEFAULT_MAIN
+from taskgroup.scoring._metrics import LOWER_IS_BETTER, Mains, main_metrics, metrics_of
 from taskgroup.scoring._names import CONTROLS, family
 from taskgroup.scoring._noise import noise_variance
 from taskgroup.scoring._rows import ScoreRow, write_score_rows
@@ -49,6 +50,8 @@ class Scorecard:
         Source of the intervals.
     costs : dict
         {method: {"params", "n_models", "groups", ...}}: the ledger, repeated in scores.json without the groups.
+    mains : dict
+        {kind of task: :class:`MainMetric`}: the metric that methods are compared by.
     """
 
     tasks: TaskSet
@@ -59,6 +62,12 @@ class Scorecard:
     baseline: str
     resampler: Resampler
     costs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    mains: Mains = field(default_factory=lambda: dict(DEFAULT_MAIN))
+
+    @property
+    def main_metrics(self) -> tuple[str, ...]:
+        """Name of the main metric of every task."""
+        return main_metrics(self.tasks, self.mains)
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -83,13 +92,16 @@ class Scorecard:
         split: str | None = None,
         metric: str | None = None,
     ) -> float:
-        """Return one score; by default the mean over seeds of the task's main metric on the judged split."""
+        """Return one score; by default the mean over seeds of the task's main metric on the judged split.
+
+        A main metric of which less is better is negated, unless asked for by its name.
+        """
         column = self.tasks.index_of(task)
         part = check_known("split", split or self.judged, self.splits)
         check_known("method", method, self.methods)
-        named = metric or main_metrics(self.tasks)[column]
-        check_known("metric", named, self.values[part][method])
-        scores = self.values[part][method][named][:, column]
+        scores = self.main[part][method].values[:, column]
+        if metric is not None:
+            scores = self.values[part][method][check_known("metric", metric, self.values[part][method])][:, column]
         if seed is None:
             return float(scores.mean())
         seeds = self.main[part][method].seeds
@@ -104,7 +116,7 @@ class Scorecard:
             for method, metrics in methods.items():
                 for s, seed in enumerate(self.main[split][method].seeds):
                     for t, task in enumerate(self.tasks):
-                        for metric in METRICS[task.kind]:
+                        for metric in metrics_of(task.kind, self.mains):
                             value = float(metrics[metric][s, t])
                             yield ScoreRow(
                                 task.name, method, seed, split, metric,
@@ -126,12 +138,17 @@ class Scorecard:
                 rows += self.compare([(method, control) for control in against])
         return rows
 
-    def compare(self, pairs: Sequence[tuple[str, str]], split: str | None = None) -> list[Comparison]:
-        """Return the differences of the mean main metric of (method, baseline) pairs, Holm-corrected together."""
+    def compare(
+        self, pairs: Sequence[tuple[str, str]], split: str | None = None, question: str = "retrained"
+    ) -> list[Comparison]:
+        """Return the differences of the mean main metric of (method, baseline) pairs, Holm-corrected together.
+
+        "retrained" asks what the methods would give, trained again; "trained" what these trained models give.
+        """
         methods = self.main[check_known("split", split or self.judged, self.splits)]
         for name in {name for pair in pairs for name in pair}:
             check_known("method", name, methods)
-        return self.resampler.compare(methods, pairs)
+        return self.resampler.compare(methods, pairs, question)
 
     @cached_property
     def means(self) -> dict[str, Interval]:
@@ -170,7 +187,7 @@ class Scorecard:
             "split": self.judged,
             "baseline": self.baseline,
             "methods": {name: self._document(name) for name in self.methods},
-            "main_metric": dict(zip(self.tasks.names, main_metrics(self.tasks), strict=True)),
+            "main_metric": dict(zip(self.tasks.names, self.main_metrics, strict=True)),
             "summary": self.summary(),
             "comparisons": [comparison.to_dict() for comparison in self.comparisons],
             "replication": {name: self.replication(name) for name in others},
@@ -198,7 +215,7 @@ class Scorecard:
     def _document(self, method: str) -> dict[str, Any]:
         """Return the entry of one method: a mean per metric, with an interval where it is a main one, and its costs."""
         entry: dict[str, Any] = {"main": {"mean": self.means[method].mean, "ci95": self.means[method].ci95}}
-        mains = np.array(main_metrics(self.tasks))
+        mains = np.array(self.main_metrics)
         for metric, values in self.values[self.judged][method].items():
             defined = ~np.isnan(values).any(0)
             entry[metric] = {"mean": float(values[:, defined].mean()) if defined.any() else None}
@@ -211,7 +228,7 @@ class Scorecard:
         """Return the mean over tasks of the relative gain over the baseline, in percent."""
         mine, theirs = (self.values[self.judged][name] for name in (method, self.baseline))
         gains = []
-        for t, name in enumerate(main_metrics(self.tasks)):
+        for t, name in enumerate(self.main_metrics):
             metric = "rmse" if name == "r2" else name
             a, b = mine[metric][:, t].mean(), theirs[metric][:, t].mean()
             if b != 0 and np.isfinite(a) and np.isfinite(b):
