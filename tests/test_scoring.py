@@ -129,13 +129,13 @@ def test_the_summary_puts_the_best_first_and_measures_against_the_baseline(card)
     assert grouped["delta_m"] == pytest.approx(100 * np.mean([*relative, (rmse[1] - rmse[0]) / rmse[1]]))
 
 
-def test_a_twentieth_of_the_tasks_is_beyond_noise_where_nothing_differs():
+def test_hardly_a_task_is_called_better_or_worse_where_nothing_differs():
     rng = np.random.default_rng(0)
     y = (rng.random((300, 400)) < 0.4).astype(np.float32)
     common = y + rng.normal(size=y.shape)
     both = {m: {s: common + 0.7 * rng.normal(size=y.shape) for s in range(3)} for m in ("stl", "mtl")}
     row = next(r for r in score(y, both, n_resamples=100).summary() if r["method"] == "mtl")
-    assert 0.01 < row["better"] + row["worse"] < 0.09
+    assert row["better"] + row["worse"] < 0.01
     better = {m: {s: z + (m == "mtl") * y for s, z in seeds.items()} for m, seeds in both.items()}
     row = next(r for r in score(y, better, n_resamples=100).summary() if r["method"] == "mtl")
     assert row["better"] > 0.9
@@ -263,5 +263,5 @@ def test_the_format_of_the_files_is_pinned(tmp_path):
     document = json.loads((tmp_path / "scores.json").read_text())
     assert list(document) == [
         "format", "format_version", "split", "baseline", "methods", "main_metric", "summary", "comparisons",
-        "replication",
+        "replication", "task_gains",
     ]  # fmt: skip

@@ -23,7 +23,12 @@ _DIGITS = 9  # of confidence; what differs less is equal
 _PER_BIN = 10  # fewer samples in a bin would show an error where there is none
 
 
-def calibration_error(came_true: NDArray[np.bool_], confidence: Floats, labelled: NDArray[np.bool_]) -> Floats:
+def calibration_error(
+    came_true: NDArray[np.bool_],
+    confidence: Floats,
+    labelled: NDArray[np.bool_],
+    order: NDArray[np.intp] | None = None,
+) -> Floats:
     """Return the expected calibration error of each task, in [0, 1]; NaN where nothing is labelled.
 
     Parameters
@@ -34,6 +39,8 @@ def calibration_error(came_true: NDArray[np.bool_], confidence: Floats, labelled
         Its stated probability.
     labelled : ndarray of bool of shape (T, n)
         Which samples count.
+    order : ndarray of int of shape (T, n), optional
+        Samples by confidence, where that is known already.
 
     Examples
     --------
@@ -42,18 +49,18 @@ def calibration_error(came_true: NDArray[np.bool_], confidence: Floats, labelled
     >>> calibration_error(happened, np.full((1, 40), 0.7), np.ones((1, 40), bool)).round(3).tolist()
     [0.2]
     """
-    n_tasks, n = confidence.shape
+    n_tasks = len(confidence)
     size = labelled.sum(1)
-    ranked = np.where(labelled, np.round(confidence, _DIGITS), np.inf)
-    order = np.argsort(ranked, axis=1, kind="stable")
-    ranked = np.take_along_axis(ranked, order, 1)
+    order = confidence.argsort(axis=1) if order is None else order
+    ranked = np.round(np.take_along_axis(confidence, order, 1), _DIGITS)
+    gap = np.take_along_axis(np.where(labelled, confidence - came_true, 0.0), order, 1)
     new = np.ones(ranked.shape, bool)  # equals are in one bin, that of the first, whatever their order
     new[:, 1:] = ranked[:, 1:] != ranked[:, :-1]
-    first = np.maximum.accumulate(np.where(new, np.arange(n), 0), axis=1)
-    gap = np.take_along_axis(np.where(labelled, confidence - came_true, 0.0), order, 1)
+    counts = np.take_along_axis(labelled, order, 1)
+    before: NDArray[np.intp] = np.cumsum(counts, axis=1) - counts
     n_bins = np.clip(size // _PER_BIN, 1, _BINS)
-    place = np.minimum(first * n_bins[:, None] // np.maximum(size, 1)[:, None], _BINS)  # unlabelled ones stand last
-    place += (_BINS + 1) * np.arange(n_tasks)[:, None]
-    sums = np.bincount(place.ravel(), gap.ravel(), n_tasks * (_BINS + 1)).reshape(n_tasks, -1)
+    place = np.maximum.accumulate(np.where(new, before, 0), axis=1) * n_bins[:, None] // np.maximum(size, 1)[:, None]
+    place = np.minimum(place, _BINS - 1) + _BINS * np.arange(n_tasks)[:, None]
+    sums = np.bincount(place.ravel(), gap.ravel(), n_tasks * _BINS).reshape(n_tasks, -1)
     error: Floats = np.divide(np.abs(sums).sum(1), size, out=np.full(n_tasks, np.nan), where=size > 0)
     return error

@@ -19,7 +19,7 @@ Efron & Tibshirani, An Introduction to the Bootstrap (1993), chapter 13.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np

@@ -186,7 +186,7 @@ def _binary(
         "auc": np.where(two_classes, area, np.nan),
         "average_precision": np.where(two_classes, precision, np.nan),
         "f1": np.where((n_positive > 0) & ~np.isnan(thresholds), f1, np.nan),
-        "ece": calibration_error(positive, probability, labelled),
+        "ece": calibration_error(positive, probability, labelled, counts.order),
     }
     for name in ("log_loss", "brier", *(["accuracy"] if main == "accuracy" else [])):
         values[name], part = _mean(losses[name], labelled)

@@ -51,12 +51,13 @@ def rank_counts(positive: Mask, negative: Mask, scores: Floats) -> RankCounts:
     last = np.ones(scores.shape, bool)
     last[:, :-1] = new[:, 1:]
     after = np.minimum.accumulate(np.where(last, index + 1, n)[:, ::-1], axis=1)[:, ::-1]
-    counts = []
-    for member in (positive, negative):
+
+    def below_and_through(member: Mask) -> tuple[Floats, Floats]:
         total = np.zeros((len(scores), n + 1))
         np.cumsum(np.take_along_axis(member, order, 1), axis=1, out=total[:, 1:])
-        counts += [_by_sample(total, position, order) for position in (first, after)]
-    return RankCounts(*counts, order, after)
+        return _by_sample(total, first, order), _by_sample(total, after, order)
+
+    return RankCounts(*below_and_through(positive), *below_and_through(negative), order, after)
 
 
 def auc(positive: Mask, negative: Mask, counts: RankCounts) -> tuple[Floats, Floats]:

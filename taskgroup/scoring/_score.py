@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, TypeAlias, cast
+from typing import Any, Literal, NamedTuple, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -74,7 +74,8 @@ def score(
         "macro": every task counts the same. "micro": every label does, so a task counts by its labelled samples; for
         accuracy, log-loss and Brier score that is the value of all labels pooled. Weights of tasks come on top.
     kind : callable
-        Which methods have seeds of the same luck, see :class:`SeedNoise`.
+        Says of the name of a method which have seeds of the same luck, see :class:`SeedNoise`; when left out the
+        learner of "<learner>/<arm>".
 
     Returns
     -------
@@ -106,6 +107,7 @@ def score(
     mains = main_of_kinds(metric)
     main: dict[str, dict[str, Measured]] = {name: {} for name in order}
     values: dict[str, dict[str, dict[str, Floats]]] = {name: {} for name in order}
+    by_draw: dict[str, dict[str, Floats]] = {name: {} for name in order}
     counts = {name: np.stack([(~np.isnan(y)).sum(0), (y == 1).sum(0)]) for name, y in targets.items()}
     sizes = {name: _sizes(task_set, mains, n, n_positive) for name, (n, n_positive) in counts.items()}
     weights = _weights(task_set, task_weights, average)
@@ -115,9 +117,12 @@ def score(
         by_split = {name: parsed[name][method] for name in order}
         measured = _measure(task_set, targets, by_split, mains)
         for name in order:
-            found, influence, values[name][method] = measured[name]
+            found = measured[name]
+            values[name][method] = found.values
+            if found.draws is not None:
+                by_draw[name][method] = found.draws
             main[name][method] = Measured(
-                found, influence, tuple(by_split[name]), sizes[name],
+                found.main, found.influence, tuple(by_split[name]), sizes[name],
                 weights * counts[name][0] if average == "micro" else weights,
                 bounds, {method: np.ones(len(task_set))}, noise[name],
             )  # fmt: skip
@@ -126,8 +131,17 @@ def score(
         {name: chance_level(task_set, y, mains) for name, y in targets.items()},
         baseline if baseline in methods else methods[0],
         Resampler(check_int("n_resamples", n_resamples, low=100), random_state),
-        dict(costs or {}), mains,
+        dict(costs or {}), mains, by_draw,
     )  # fmt: skip
+
+
+class _Scores(NamedTuple):
+    """Scores of one method on one split."""
+
+    main: Floats  # (S, T)
+    influence: NDArray[np.float32]  # (S, T, n)
+    values: dict[str, Floats]  # metric -> (S, T)
+    draws: Floats | None  # (S, D, T), of the main metric, where there are several
 
 
 def _measure(
@@ -135,13 +149,14 @@ def _measure(
     targets: Mapping[str, NDArray[np.float32]],
     outputs: Mapping[str, Mapping[int | str, NDArray[np.float32]]],
     mains: Mains,
-) -> dict[str, tuple[Floats, NDArray[np.float32], dict[str, Floats]]]:
-    """Return, by split, one method's main metric (S, T), influence (S, T, n) and all metrics, from outputs by seed."""
+) -> dict[str, _Scores]:
+    """Return, by split, the scores of one method from its outputs by split and seed."""
     thresholds: dict[tuple[int | str, int], Floats] = {}
     measured = {}
     for split, by_seed in outputs.items():
         shape = (len(by_seed), len(tasks))
-        main, values = np.zeros(shape), {}
+        values: dict[str, Floats] = {}
+        by_draw: list[list[Floats]] = [[] for _ in by_seed]
         influence = np.zeros((*shape, len(targets[split])), np.float32)
         for s, (seed, draws) in enumerate(by_seed.items()):
             for d, draw in enumerate(draws):
@@ -149,11 +164,13 @@ def _measure(
                 found = evaluate(tasks, targets[split], draw, chosen, mains)
                 if split == "valid":
                     thresholds[seed, d] = found.thresholds
-                main[s] += found.main / len(draws)
+                by_draw[s].append(found.main)
                 influence[s] += found.influence / np.float32(len(draws))
                 for name, value in found.values.items():
                     values.setdefault(name, np.zeros(shape))[s] += value / len(draws)
-        measured[split] = main, influence, values
+        main = np.array([np.mean(of_seed, axis=0) for of_seed in by_draw])
+        several = len({len(of_seed) for of_seed in by_draw}) == 1 and len(by_draw[0]) > 1
+        measured[split] = _Scores(main, influence, values, np.array(by_draw) if several else None)
     return measured
 
 

@@ -44,7 +44,7 @@ Question: TypeAlias = Literal["trained", "retrained"]
 
 _PRIOR_SIZE = 10.0  # size of a task whose own variance counts as much as the others'
 _OF_KIND = 6.0  # degrees of freedom that the ratio of a kind is worth beside a method's own tasks
-_OF_TASKS = 4.0  # ... that the ratio of the tasks is worth for their mean
+_OF_TASKS = 2.0  # ... that the ratio of the tasks is worth for their mean
 _OF_POOL = 10.0  # ... that a pooled spread is worth beside a quantity's own seeds
 _NO_SEEDS = ("linear",)  # kinds that are the same whatever the seed
 
@@ -128,7 +128,8 @@ class SeedNoise:
     Parameters
     ----------
     methods : dict of str to Measured
-        All methods scored on one split; looked at when first asked. Without any, a quantity is judged by its own seeds and tasks.
+        All methods scored on one split; looked at when first asked. Without any, a quantity is judged by its own seeds
+        and tasks.
     kind : callable
         Which methods are alike.
     """
