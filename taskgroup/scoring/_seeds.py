@@ -160,6 +160,8 @@ class SeedNoise:
         inflation = (worth * inflation + here * own.between / expected) / (worth + here)
         most = own.freedom if pool is None else max(pool.freedom, own.freedom)
         freedom = min(worth + here, most, np.inf if pool is None else max(pool.mean_freedom, here))
+        of_ratio = own.freedom + (0.0 if pool is None else min(_OF_KIND, pool.freedom))
+        freedom = 1.0 / (1.0 / freedom + 1.0 / of_ratio) if len(own.size) > 1 else freedom
         return MeanSpread(inflation * expected, own.rows, own.n_seeds, freedom, extra, extra_freedom, unseen)
 
     def of_tasks(self, measured: Measured, question: str = "retrained") -> TaskSpread:

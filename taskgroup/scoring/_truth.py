@@ -5,15 +5,16 @@ normal around their mean. How far they spread is not known either: a grid of spr
 how well it explains what was seen (restricted likelihood; the share of the spread that is noise is uniform beforehand).
 Tasks share samples and seeds, so part of their noise is common to all: it moves the mean and does not average out.
 
-Many tasks are many chances to be wrong. Shrinking already pulls back what luck has made large, so each interval may be
-read by itself; q is the share of wrong signs, doubled, that is expected among the tasks called with at least as much
-evidence (Storey's q value by posterior probabilities), so that no more than alpha of the calls are false.
+Many tasks are many chances to be wrong. A task's doubt is twice the posterior probability that its gain has the other
+sign; q is that doubt, corrected for the number of tasks in the manner of Benjamini & Hochberg, and a task is called
+where q is no larger than alpha. Of the calls no more than that share is false even where many gains are exactly zero,
+which no normal distribution says.
 
 References
 ----------
 Daniels, Canadian Journal of Statistics 27 (1999), pages 567-578 (uniform shrinkage prior).
-Stephens, Biostatistics 18 (2017), doi 10.1093/biostatistics/kxw041 (false sign rates); Storey, Annals of Statistics 31
-(2003), pages 2013-2035 (q values).
+Stephens, Biostatistics 18 (2017), doi 10.1093/biostatistics/kxw041 (false sign rates); Benjamini & Hochberg, Journal of
+the Royal Statistical Society B 57 (1995), pages 289-300.
 """
 
 from __future__ import annotations
@@ -46,14 +47,13 @@ class TaskGains(NamedTuple):
     gain: Floats  # (T,) posterior mean
     low: Floats  # (T,) ends of the 95 % interval
     high: Floats
-    q: Floats  # (T,) share of false calls among the tasks called with at least as much evidence
+    q: Floats  # (T,) share of false calls if this task and all that are as sure are called
 
     def calls(self, alpha: float = 0.05) -> list[Call]:
         """Return for each task whether it is helped or hurt beyond doubt."""
-        shown = (self.q <= alpha) & ((self.low > 0) | (self.high < 0))
         return [
-            "open" if not sure else "helped" if gain > 0 else "hurt"
-            for sure, gain in zip(shown, self.gain, strict=True)
+            "open" if not q <= alpha else "helped" if gain > 0 else "hurt"
+            for q, gain in zip(self.q, self.gain, strict=True)
         ]
 
 
@@ -110,14 +110,11 @@ def gains_of_tasks(difference: Measured, question: str = "retrained", seeds: See
     with np.errstate(invalid="ignore", divide="ignore"):
         below = ndtr(np.where(spread > 0, -centre / spread, -np.inf * np.sign(centre))) @ weight
     doubt = np.where(gain == 0, 1.0, np.minimum(1.0, 2 * np.minimum(below, 1 - below)))
-    order = np.argsort(doubt)
-    expected = np.empty(len(doubt))
-    expected[order] = np.cumsum(doubt[order]) / np.arange(1, len(doubt) + 1)
     low, high = ends
     if difference.bounds is not None:
         least, most = difference.bounds[:, counted]
         low, high = np.maximum(low, least), np.minimum(high, most)
-    for column, values in zip(result, (gain, low, high, expected), strict=True):
+    for column, values in zip(result, (gain, low, high, stats.false_discovery_control(doubt)), strict=True):
         column[counted] = values
     return result
 
