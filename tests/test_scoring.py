@@ -47,7 +47,7 @@ def test_values_are_those_of_sklearn_by_seed_and_on_average(card):
 
 def test_rows_hold_every_metric_of_every_task_and_none_where_undefined(card):
     rows = list(card.rows())
-    assert len(rows) == 2 * 3 * 2 * (4 + 4 + 3 + 2)
+    assert len(rows) == 2 * 3 * 2 * (6 + 6 + 5 + 2)
     undefined = {(r.task, r.metric, r.split) for r in rows if r.value is None}
     assert undefined == {("b", metric, "test") for metric in ("auc", "average_precision", "f1")}
     first = next(r for r in rows if (r.task, r.split) == ("b", "test"))
@@ -99,7 +99,7 @@ def test_an_interval_stands_with_every_main_metric():
     alone = score({s: y[:, :2] for s, y in labels.items()}, binary, n_resamples=200).to_dict()["methods"]["stl"]
     for other in (alone["auc"], alone["main"]):
         assert other["mean"] == pytest.approx(entry["auc"]["mean"])
-        assert other["ci95"] == pytest.approx(entry["auc"]["ci95"])
+        assert other["ci95"] == pytest.approx(entry["auc"]["ci95"], abs=0.05)  # the tasks left out told of seeds too
 
 
 def test_the_same_seed_gives_the_same_bytes(tmp_path):
@@ -129,13 +129,13 @@ def test_the_summary_puts_the_best_first_and_measures_against_the_baseline(card)
     assert grouped["delta_m"] == pytest.approx(100 * np.mean([*relative, (rmse[1] - rmse[0]) / rmse[1]]))
 
 
-def test_a_twentieth_of_the_tasks_is_beyond_noise_where_nothing_differs():
+def test_hardly_a_task_is_called_better_or_worse_where_nothing_differs():
     rng = np.random.default_rng(0)
     y = (rng.random((300, 400)) < 0.4).astype(np.float32)
     common = y + rng.normal(size=y.shape)
     both = {m: {s: common + 0.7 * rng.normal(size=y.shape) for s in range(3)} for m in ("stl", "mtl")}
     row = next(r for r in score(y, both, n_resamples=100).summary() if r["method"] == "mtl")
-    assert 0.01 < row["better"] + row["worse"] < 0.09
+    assert row["better"] + row["worse"] < 0.01
     better = {m: {s: z + (m == "mtl") * y for s, z in seeds.items()} for m, seeds in both.items()}
     row = next(r for r in score(y, better, n_resamples=100).summary() if r["method"] == "mtl")
     assert row["better"] > 0.9
@@ -256,10 +256,12 @@ def test_the_format_of_the_files_is_pinned(tmp_path):
         b"a,stl,0,test,average_precision,0.833333333,3,2\n"
         b"a,stl,0,test,f1,,3,2\n"
         b"a,stl,0,test,log_loss,0.711112293,3,2\n"
+        b"a,stl,0,test,brier,0.266218661,3,2\n"
+        b"a,stl,0,test,ece,0.116753834,3,2\n"
     )
     card.to_json(tmp_path / "scores.json")
     document = json.loads((tmp_path / "scores.json").read_text())
     assert list(document) == [
         "format", "format_version", "split", "baseline", "methods", "main_metric", "summary", "comparisons",
-        "replication",
+        "replication", "task_gains",
     ]  # fmt: skip

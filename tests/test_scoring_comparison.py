@@ -7,9 +7,10 @@ from scipy import stats
 from taskgroup.exceptions import InvalidInputError
 from taskgroup.scoring import Measured, holm, paired_tests, score
 from taskgroup.scoring._comparison import Resampler
-from taskgroup.scoring._measured import replication, seed_variance
+from taskgroup.scoring._measured import replication
 from taskgroup.scoring._metrics import evaluate
 from taskgroup.scoring._noise import believed, noise_variance
+from taskgroup.scoring._seeds import SeedNoise
 from taskgroup.tasks import TaskSet
 
 
@@ -59,14 +60,14 @@ def test_what_samples_explain_of_the_spread_between_seeds_is_counted_once():
     """Seeds that are alike in truth, but err on other samples: their spread is the samples' doing."""
     rng = np.random.default_rng(0)
     found = []
-    for _ in range(300):
-        errors = rng.normal(size=(3, 1, 50))
+    for _ in range(100):
+        errors = rng.normal(size=(3, 40, 50))
         errors -= errors.mean(-1, keepdims=True)
-        values = rng.normal(0, 1 / 50**0.5, size=(3, 1))
-        found.append(seed_variance(values, errors / 50)[0])
-    assert np.mean(found) == pytest.approx(0, abs=0.001)
-    assert np.mean(np.array(found) < 0) > 0.3
-    shifted = [seed_variance(rng.normal(size=(3, 1)), np.zeros((3, 1, 5)))[0] for _ in range(300)]
+        values, influence = rng.normal(0, 1 / 50**0.5, (3, 40)), (errors / 50).astype(np.float32)
+        alike = Measured(values, influence, (0, 1, 2), np.full(40, 50.0))
+        found.append(SeedNoise().of_mean(alike).variance / (1 / 50 / 40))
+    assert np.mean(found) < 0.1  # of the samples' variance
+    shifted = [SeedNoise().of_mean(_measured(rng.normal(size=(3, 1)))).variance for _ in range(300)]
     assert np.mean(shifted) == pytest.approx(1 / 3, rel=0.15)
 
 
@@ -205,9 +206,9 @@ def test_a_rare_task_borrows_its_variance_from_the_others():
     assert variance[2] > 3 * variance[0] > 0
 
 
-def test_without_sample_noise_the_tasks_share_that_of_the_seeds():
+def test_without_sample_noise_the_tasks_share_most_of_that_of_the_seeds():
     variance = noise_variance(_measured([[0.1, 0.5], [0.3, 0.5]]))
-    np.testing.assert_allclose(variance, [0.02 / 2 / 2] * 2)
+    np.testing.assert_allclose(variance, [0.005 * 12 / 11, 0.005 * 10 / 11])
 
 
 def test_differences_no_wider_than_their_noise_are_all_believed_to_be_their_mean():

@@ -37,6 +37,13 @@ def _mixed(seed, n=83, missing=0.25, decimals=None):
     return y, outputs
 
 
+def _calibration_error(happened, p):
+    """Literal: bins of equal numbers, equals together, the mean absolute gap weighted by the samples of each."""
+    p, n_bins = p.round(9), min(15, max(1, len(p) // 10))
+    bins = np.array([(p < value).sum() for value in p]) * n_bins // len(p)
+    return sum((bins == b).mean() * abs(p[bins == b].mean() - happened[bins == b].mean()) for b in np.unique(bins))
+
+
 def _expected(task, y, z, threshold):
     """The metrics of one task from scikit-learn, on labelled rows."""
     labelled = ~np.isnan(y)
@@ -48,6 +55,8 @@ def _expected(task, y, z, threshold):
             "average_precision": reference.average_precision_score(y, z[:, 0]),
             "f1": reference.f1_score(y, z[:, 0] >= threshold),
             "log_loss": reference.log_loss(y, p, labels=[0, 1]),
+            "brier": reference.brier_score_loss(y, p),
+            "ece": _calibration_error(y, p),
         }
     if task.kind == "multiclass":
         p = np.exp(z) / np.exp(z).sum(1, keepdims=True)
@@ -55,6 +64,8 @@ def _expected(task, y, z, threshold):
             "accuracy": reference.accuracy_score(y, z.argmax(1)),
             "macro_f1": reference.f1_score(y, z.argmax(1), average="macro"),
             "log_loss": reference.log_loss(y, p, labels=range(task.n_classes)),
+            "brier": np.square(p - np.eye(task.n_classes)[y.astype(int)]).sum(1).mean(),
+            "ece": _calibration_error(y == z.argmax(1), p.max(1)),
         }
     return {"r2": reference.r2_score(y, z[:, 0]), "rmse": reference.root_mean_squared_error(y, z[:, 0])}
 

@@ -5,12 +5,12 @@ T independent pieces of evidence. So the mean over tasks is taken first, and two
 
 - Samples: rows are resampled with replacement, all tasks and methods together. The metrics are replaced by their
   first-order terms (see `_metrics`), so that B resamples of everything are one product of matrices.
-- Seeds: with S paired seeds the mean difference moves by t(S - 1) * s / sqrt(S), as in Student's test, where s is the
-  spread between seeds that the samples do not explain. Resampling three seeds with replacement would show far too
-  little, for it keeps no account of how poorly three values tell their spread.
+- Seeds: what they add beyond the samples has the variance of `_seeds`, pooled over tasks and methods, with its degrees
+  of freedom. It is left out when the question is of these trained models.
 
 An interval holds the central 95 % of the sum of both, and p is twice the smaller share of the sums on either side of
-zero. A difference of one seed has no second part: it then speaks of these trained models only.
+zero. It stays within what the metric can be: that of a mean is made on the logit of its range (the logarithm of the
+distance to a bound where there is only one), that of a difference is cut there.
 
 References
 ----------
@@ -19,17 +19,18 @@ Efron & Tibshirani, An Introduction to the Bootstrap (1993), chapter 13.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy.special import expit, logit
 
-from taskgroup.scoring._measured import Measured, seed_variance
+from taskgroup.scoring._measured import Measured
+from taskgroup.scoring._seeds import SeedNoise, check_question
 from taskgroup.scoring._tests import holm, student
 
-__all__ = ["Comparison", "Interval", "Resampler"]
+__all__ = ["Comparison", "Interval", "Resampler", "bounded"]
 
 Floats = NDArray[np.float64]
 
@@ -39,12 +40,26 @@ _KEPT = 1 << 26  # bytes of resamples kept for the next call
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean over tasks, its 95 % interval, and the two-sided p of zero; NaN where undefined."""
+    """A mean over tasks, its 95 % interval, and the two-sided p of zero; NaN where undefined.
+
+    Parameters
+    ----------
+    mean, low, high : float
+        The mean and the ends of the interval.
+    p : float
+        Of zero.
+    question : str
+        "retrained": what would these methods give, trained again; "trained": what do these trained models give.
+    unseen : tuple of str
+        Methods of one seed of which nothing tells what another would give: the interval leaves their luck out.
+    """
 
     mean: float
     low: float
     high: float
     p: float
+    question: str = "retrained"
+    unseen: tuple[str, ...] = ()
 
     @property
     def ci95(self) -> list[float]:
@@ -104,28 +119,55 @@ class Resampler:
         self.n_resamples, self.random_state = n_resamples, random_state
         self._kept: dict[int, list[NDArray[np.uint8]]] = {}
 
-    def intervals(self, measured: Sequence[Measured]) -> list[Interval]:
-        """Return the interval of the mean over tasks of each of some quantities measured on the same samples."""
-        if not measured:
+    def intervals(
+        self, measured: Iterable[Measured], question: str = "retrained", seeds: SeedNoise | None = None
+    ) -> list[Interval]:
+        """Return the interval of the mean over tasks of each of some quantities measured on the same samples.
+
+        Parameters
+        ----------
+        measured : iterable of Measured
+            The quantities. They are gone through once and not kept, so that a generator holds one in memory at a time.
+        question : str
+            "retrained", with the luck of seeds, or "trained", without it.
+        seeds : SeedNoise, optional
+            What is known of that luck; what the quantities carry when left out.
+        """
+        check_question(question)
+        means, spreads, by_seed, limits, differences = [], [], [], [], []
+        for m in measured:
+            means.append(m.by_sample.mean(0))
+            spreads.append((seeds or m.noise or SeedNoise()).of_mean(m, question))
+            by_seed.append(float(m.by_seed.mean()))
+            limits.append(m.limits)
+            differences.append(m.is_difference)
+        if not means:
             return []
         for_rows, for_seeds = np.random.SeedSequence(self.random_state).spawn(2)
-        by_sample = [m.by_sample for m in measured]
-        means = np.stack([b.mean(0) for b in by_sample], 1)  # (n, number of quantities)
-        shifts = np.concatenate([(times - 1.0) @ means for times in self._times(len(means), for_rows)])
-        quantiles = np.random.default_rng(for_seeds).uniform(size=self.n_resamples)
+        columns = np.stack(means, 1)  # (n, number of quantities)
+        shifts = np.concatenate([(times - 1.0) @ columns for times in self._times(len(columns), for_rows)])
+        luck = np.random.default_rng(for_seeds)
+        normal, chance, again = luck.normal(size=self.n_resamples), *luck.uniform(size=(2, self.n_resamples))
         intervals = []
-        for m, influence, shift in zip(measured, by_sample, shifts.T, strict=True):
-            spread = max(0.0, float(seed_variance(m.by_seed, influence))) ** 0.5
-            luck = stats.t.ppf(quantiles, len(m.seeds) - 1) * spread if spread > 0 else 0.0
-            intervals.append(_interval(float(m.by_seed.mean()), shift + luck))
+        for mean, shift, spread, ends, difference in zip(by_seed, shifts.T, spreads, limits, differences, strict=True):
+            draws = shift + normal * np.sqrt(spread.draws(chance, again))
+            intervals.append(_interval(mean, draws, ends, difference, question, spread.unseen))
         return intervals
 
-    def compare(self, methods: Mapping[str, Measured], pairs: Iterable[tuple[str, str]]) -> list[Comparison]:
+    def compare(
+        self, methods: Mapping[str, Measured], pairs: Iterable[tuple[str, str]], question: str = "retrained"
+    ) -> list[Comparison]:
         """Return the comparison of each (method, baseline), Holm-corrected over all of them."""
         named = list(pairs)
-        differences = [methods[method].minus(methods[baseline]) for method, baseline in named]
-        intervals = self.intervals(differences)
-        p_seeds = [student(d.by_seed) for d in differences]
+        p_seeds: list[float] = []
+
+        def differences() -> Iterator[Measured]:
+            for method, baseline in named:
+                difference = methods[method].minus(methods[baseline])
+                p_seeds.append(student(difference.by_seed))
+                yield difference
+
+        intervals = self.intervals(differences(), question)
         corrected = zip(holm([i.p for i in intervals]), holm(p_seeds), strict=True)
         return [
             Comparison(*pair, interval, float(p_holm), p, float(p_seeds_holm))
@@ -152,10 +194,36 @@ def _resamples(n: int, n_resamples: int, stream: np.random.SeedSequence) -> Iter
         yield np.bincount(rows.ravel(), minlength=size * n).reshape(size, n).astype(np.uint8)
 
 
-def _interval(mean: float, shifts: Floats) -> Interval:
+def _interval(
+    mean: float, shifts: Floats, limits: tuple[float, float], difference: bool, question: str, unseen: tuple[str, ...]
+) -> Interval:
     if np.isnan(mean):
-        return Interval(mean, mean, mean, mean)
+        return Interval(mean, mean, mean, mean, question, unseen)
     draws = mean + shifts
-    low, high = np.quantile(draws, [0.025, 0.975])
+    ends = np.quantile(shifts, [0.025, 0.975])
+    low, high = np.clip(mean + ends, *limits) if difference else bounded(mean, ends, *limits)
     tail = min(np.count_nonzero(draws <= 0), np.count_nonzero(draws >= 0))
-    return Interval(mean, float(low), float(high), min(1.0, float(2 * (1 + tail) / (1 + len(draws)))))
+    p = min(1.0, float(2 * (1 + tail) / (1 + len(draws))))
+    return Interval(mean, float(low), float(high), p, question, unseen)
+
+
+def bounded(mean: float, ends: Floats, low: float, high: float) -> Floats:
+    """Return the ends of an interval, given as distances from its mean, such that they stay within bounds.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> bounded(0.97, np.array([-0.05, 0.05]), 0.0, 1.0).round(3).tolist()
+    [0.853, 0.994]
+    """
+    if not low < mean < high:
+        return np.asarray(np.clip(mean + ends, low, high))
+    if np.isfinite(low) and np.isfinite(high):
+        place = (mean - low) / (high - low)
+        slope = place * (1 - place) * (high - low)
+        return np.asarray(low + (high - low) * expit(logit(place) + ends / slope))
+    if np.isfinite(high):
+        return np.asarray(high - (high - mean) * np.exp(-ends / (high - mean)))
+    if np.isfinite(low):
+        return np.asarray(low + (mean - low) * np.exp(ends / (mean - low)))
+    return np.asarray(mean + ends)

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Measured", "replication", "seed_variance"]
+if TYPE_CHECKING:
+    from taskgroup.scoring._seeds import SeedNoise
+
+__all__ = ["Measured", "replication"]
 
 Floats = NDArray[np.float64]
 
@@ -24,24 +29,44 @@ class Measured:
     Parameters
     ----------
     values : ndarray of float64 of shape (S, T)
-        By seed and task; NaN where undefined.
+        By seed and task; NaN where undefined. Higher is better.
     influence : ndarray of float32 of shape (S, T, n)
         Of the n samples on each value, see `_metrics`.
     seeds : tuple
         Names of the S seeds.
     size : ndarray of float64 of shape (T,)
         Labelled samples of each task; of a binary one the harmonic size n1 n0 / (n1 + n0) of its two classes.
+    weights : ndarray of float64 of shape (T,), optional
+        Of the tasks in the mean over tasks; equal when left out.
+    bounds : ndarray of float64 of shape (2, T), optional
+        The least and the largest value that each task's metric can have; without bounds when left out.
+    parts : dict
+        {method: (T,)}: how much of each method is in it, 1 for a method itself and -1 where it is taken off. From these
+        `SeedNoise` knows whose seeds play a part.
+    noise : SeedNoise, optional
+        What all methods of the split tell of the luck of seeds; without it a quantity tells of its own.
     """
 
     values: Floats
     influence: NDArray[np.float32]
     seeds: tuple[int | str, ...]
     size: Floats
+    weights: Floats | None = None
+    bounds: Floats | None = None
+    parts: Mapping[str, Floats] = field(default_factory=dict)
+    noise: SeedNoise | None = None
 
-    @property
+    @cached_property
     def defined(self) -> NDArray[np.bool_]:
         """Whether each task's metric is defined, shape (T,)."""
         return np.asarray(np.isfinite(self.values).all(axis=0))
+
+    @cached_property
+    def shares(self) -> Floats:
+        """Share of each task in the mean, shape (T,): 0 where undefined, all NaN where no task counts."""
+        weights = np.where(self.defined, 1.0 if self.weights is None else self.weights, 0.0)
+        total = weights.sum()
+        return np.asarray(weights / total) if total > 0 else np.full(len(weights), np.nan)
 
     @property
     def by_task(self) -> Floats:
@@ -50,60 +75,82 @@ class Measured:
 
     @property
     def by_seed(self) -> Floats:
-        """Mean over the defined tasks, shape (S,)."""
-        return _mean(self.values[:, self.defined], 1)
+        """Weighted mean over the defined tasks, shape (S,)."""
+        return np.asarray(np.where(self.shares == 0, 0.0, self.values) @ self.shares)
 
-    @property
+    @cached_property
     def by_sample(self) -> Floats:
         """Influence of each sample on each seed's mean over the defined tasks, shape (S, n)."""
-        return _mean(self.influence[:, self.defined], 1)
+        shares = self.shares.astype(np.float32)
+        return np.array([shares @ of_seed for of_seed in self.influence], np.float64)
+
+    @cached_property
+    def task_rows(self) -> Floats:
+        """What the samples do to each task, shape (2, T): the variance of the mean over seeds, and that between seeds.
+
+        The second is the variance between seeds that comes from each of them erring on other samples; 0 with one seed.
+        """
+        mean = self.influence.mean(0)
+        of_mean = np.einsum("tn,tn->t", mean, mean, dtype=np.float64)
+        total = sum(np.einsum("tn,tn->t", part, part, dtype=np.float64) for part in self.influence)
+        n_seeds = len(self.influence)
+        between = np.maximum(total - n_seeds * of_mean, 0.0) / max(n_seeds - 1, 1)
+        return np.stack([of_mean, np.where(between > 1e-9 * total, between, 0.0)])  # float32 knows no smaller share
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """The least and the largest value that the mean over tasks can have."""
+        if self.bounds is None or np.isnan(self.shares).any():
+            return -np.inf, np.inf
+        counted = self.shares > 0
+        low, high = self.bounds[:, counted] @ self.shares[counted]
+        return float(low), float(high)
+
+    @property
+    def is_difference(self) -> bool:
+        """Whether something is taken off."""
+        return any(bool((weights < 0).any()) for weights in self.parts.values())
 
     def minus(self, other: Measured | Floats) -> Measured:
         """Return the differences to another method, paired by seed, or to T fixed numbers."""
         if not isinstance(other, Measured):
-            return Measured(self.values - other, self.influence, self.seeds, self.size)
+            bounds = None if self.bounds is None else self.bounds - other
+            return replace(self, values=self.values - other, bounds=bounds)
         longer = max(self, other, key=lambda m: len(m.seeds))
-        return Measured(self.values - other.values, self.influence - other.influence, longer.seeds, self.size)
+        parts = {name: np.array(weights) for name, weights in self.parts.items()}
+        for name, weights in other.parts.items():
+            parts[name] = parts.get(name, 0.0) - weights
+        bounds = None if self.bounds is None or other.bounds is None else self.bounds - other.bounds[::-1]
+        return Measured(
+            self.values - other.values, self.influence - other.influence, longer.seeds, self.size, self.weights, bounds,
+            {name: weights for name, weights in parts.items() if np.any(weights)},
+            self.noise or other.noise,
+        )  # fmt: skip
 
     def select(self, columns: NDArray[np.bool_]) -> Measured:
         """Return the same on some of the tasks, given as a mask of shape (T,)."""
-        return Measured(self.values[:, columns], self.influence[:, columns], self.seeds, self.size[columns])
+        return Measured(
+            self.values[:, columns], self.influence[:, columns], self.seeds, self.size[columns],
+            None if self.weights is None else self.weights[columns],
+            None if self.bounds is None else self.bounds[:, columns],
+            {name: weights[columns] for name, weights in self.parts.items() if weights[columns].any()},
+            self.noise,
+        )  # fmt: skip
 
     @classmethod
     def mix(cls, methods: Mapping[str, Measured], choice: Sequence[str]) -> Measured:
         """Return what serving task t by the method ``choice[t]`` gives, seed by seed."""
         longest = max((methods[name] for name in dict.fromkeys(choice)), key=lambda m: len(m.seeds))
         values, influence = longest.values.copy(), longest.influence.copy()
+        parts: dict[str, Floats] = {}
         for t, name in enumerate(choice):
             values[:, t] = methods[name].values[:, t]
             influence[:, t] = methods[name].influence[:, t]
-        return cls(values, influence, longest.seeds, longest.size)
-
-
-def seed_variance(values: Floats, influence: NDArray[np.floating]) -> Floats:
-    """Return the variance that the luck of the seeds alone gives to the mean over S seeds of one or more quantities.
-
-    It is the variance between seeds over S, less what the samples explain of it: on n samples the values would spread
-    even if all seeds were alike, since each seed errs on other samples, and that spread is in the samples' part
-    already.
-
-    Parameters
-    ----------
-    values : ndarray of shape (S, ...)
-        By seed.
-    influence : ndarray of shape (S, ..., n)
-        Of the samples on the values.
-
-    Returns
-    -------
-    ndarray of shape (...)
-        Without bias, hence negative at times, which means none; 0 with one seed.
-    """
-    n_seeds = len(values)
-    if n_seeds < 2:
-        return np.zeros(values.shape[1:])
-    apart = np.square(influence - influence.mean(0, dtype=np.float64)).sum((0, -1)) / (n_seeds - 1)
-    return np.asarray((values.var(0, ddof=1) - apart) / n_seeds)
+            for part, weights in methods[name].parts.items():
+                parts.setdefault(part, np.zeros(len(choice)))[t] = weights[t]
+        return cls(
+            values, influence, longest.seeds, longest.size, longest.weights, longest.bounds, parts, longest.noise
+        )
 
 
 def replication(difference: Measured, random_state: int = 0) -> dict[str, float | int | None]:
@@ -151,10 +198,3 @@ def _cosine(a: Floats, b: Floats) -> Floats:
     """Return the cosines of the columns of two matrices, 0 where a column is zero."""
     norm = np.linalg.norm(a, axis=0) * np.linalg.norm(b, axis=0)
     return np.asarray(np.divide((a * b).sum(0), norm, out=np.zeros(len(norm)), where=norm > 0))
-
-
-def _mean(values: NDArray[np.floating], axis: int) -> Floats:
-    """Return the float64 mean along an axis, NaN when it is empty."""
-    with np.errstate(invalid="ignore"):
-        total: Floats = values.sum(axis, dtype=np.float64) / values.shape[axis]
-    return total

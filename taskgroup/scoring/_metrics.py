@@ -1,53 +1,74 @@
 """Metrics of T tasks at once, and how much each sample contributes to the main one.
 
-A *main metric* belongs to each kind of task: the area under the ROC curve (binary), accuracy (multiclass) and R2
-(regression). Beside its value stands its *influence*: one number per sample, summing to zero, such that giving sample
-i the weight w_i moves the metric by sum_i w_i influence_i to first order. For the AUC these are the structural
-components of DeLong, DeLong & Clarke-Pearson (Biometrics 1988, equations 3-5); accuracy and R2 are ratios of sums,
-whose first-order terms are elementary. Resampling samples a thousand times then costs one matrix product.
+A *main metric* belongs to each kind of task, by default the area under the ROC curve (binary), accuracy (multiclass)
+and R2 (regression). Beside its value stands its *influence*: one number per sample, summing to zero, such that giving
+sample i the weight w_i moves the metric by sum_i w_i influence_i to first order. Those of the AUC and of average
+precision are in `_ranking`; accuracy, log-loss, the Brier score and R2 are means or ratios of sums, whose first-order
+terms are elementary; a user's function is left out samples of, see `_main`. Resampling samples a thousand times then
+costs one matrix product.
 
 Undefined values (one class only, no label, constant targets) are NaN, and their influence is zero.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import log_expit, log_softmax
+from scipy.special import expit, log_expit, log_softmax
 
-from taskgroup.tasks import Kind, TaskSet
+from taskgroup.scoring._calibration import calibration_error
+from taskgroup.scoring._main import DEFAULT_MAIN, MainMetric, jackknife
+from taskgroup.scoring._ranking import auc, average_precision, rank_counts
+from taskgroup.tasks import Kind, Task, TaskSet
 
-__all__ = ["LOWER_IS_BETTER", "METRICS", "Evaluation", "chance_level", "evaluate", "main_metrics"]
+__all__ = [
+    "LOWER_IS_BETTER", "METRICS", "Evaluation", "Mains", "chance_level", "evaluate", "main_metrics", "metrics_of"
+]  # fmt: skip
 
 METRICS: dict[Kind, tuple[str, ...]] = {
-    "binary": ("auc", "average_precision", "f1", "log_loss"),
-    "multiclass": ("accuracy", "macro_f1", "log_loss"),
+    "binary": ("auc", "average_precision", "f1", "log_loss", "brier", "ece"),
+    "multiclass": ("accuracy", "macro_f1", "log_loss", "brier", "ece"),
     "regression": ("r2", "rmse"),
 }
-"""Metrics of each kind of task, the main one first."""
+"""Metrics of each kind of task, the default main one first. "brier" is the mean squared error of the probabilities,
+summed over the classes of a multiclass task; "ece" is the expected calibration error of bins of equal numbers of
+samples, of the positive class or, with several classes, of the predicted one."""
 
-LOWER_IS_BETTER = frozenset({"log_loss", "rmse"})
+LOWER_IS_BETTER = frozenset({"log_loss", "brier", "ece", "rmse"})
 
 Floats = NDArray[np.float64]
+Mains = Mapping[Kind, MainMetric]
 
 
 class Evaluation(NamedTuple):
     """Metrics of T tasks on n samples."""
 
     values: dict[str, Floats]  # metric -> (T,), NaN where undefined or not a metric of the task's kind
-    main: Floats  # (T,)
+    main: Floats  # (T,), negated where lower is better
     influence: NDArray[np.float32]  # (T, n), of the main metric
     thresholds: Floats  # (T,) the logit from which F1 predicts the positive class, NaN where undefined
 
 
-def main_metrics(tasks: TaskSet) -> tuple[str, ...]:
+def main_metrics(tasks: TaskSet, mains: Mains = DEFAULT_MAIN) -> tuple[str, ...]:
     """Return the name of the main metric of every task."""
-    return tuple(METRICS[task.kind][0] for task in tasks)
+    return tuple(mains[task.kind].name for task in tasks)
 
 
-def evaluate(tasks: TaskSet, y: NDArray[Any], outputs: NDArray[Any], thresholds: Floats | None = None) -> Evaluation:
+def metrics_of(kind: Kind, mains: Mains = DEFAULT_MAIN) -> tuple[str, ...]:
+    """Return the metrics of a kind of task, with the main one first."""
+    return tuple(dict.fromkeys((mains[kind].name, *METRICS[kind])))
+
+
+def evaluate(
+    tasks: TaskSet,
+    y: NDArray[Any],
+    outputs: NDArray[Any],
+    thresholds: Floats | None = None,
+    mains: Mains = DEFAULT_MAIN,
+) -> Evaluation:
     """Return every metric of every task, and the influence of the samples on the main metrics.
 
     Parameters
@@ -61,38 +82,63 @@ def evaluate(tasks: TaskSet, y: NDArray[Any], outputs: NDArray[Any], thresholds:
     thresholds : ndarray of shape (T,), optional
         Predict the positive class where the logit is at least this; F1 is undefined where it is NaN. Without them those
         of the largest F1 on these samples are taken.
+    mains : dict
+        The main metric of each kind of task.
     """
-    names = {name for task in tasks for name in METRICS[task.kind]}
-    values = {name: np.full(len(tasks), np.nan) for kind in METRICS.values() for name in kind if name in names}
+    kinds: list[Kind] = list(dict.fromkeys(task.kind for task in tasks))
+    names = dict.fromkeys(name for kind in METRICS if kind in kinds for name in metrics_of(kind, mains))
+    values = {name: np.full(len(tasks), np.nan) for name in names}
     main = np.full(len(tasks), np.nan)
     influence = np.zeros((len(tasks), len(y)), np.float32)
     used = np.full(len(tasks), np.nan)
     for kind, columns, heads in _by_kind(tasks):
         targets = np.ascontiguousarray(y[:, columns].T, dtype=np.float64)
+        chosen = mains[kind]
         if kind == "multiclass":
-            found, part = _multiclass(targets[0], np.asarray(outputs[:, heads], np.float64))
+            logits = np.asarray(outputs[:, heads], np.float64)
+            found, part = _multiclass(targets[0], logits, chosen.name)
+            scores = logits[None]
         else:
             scores = np.ascontiguousarray(outputs[:, heads].T, dtype=np.float64)
             if kind == "binary":
                 given = None if thresholds is None else thresholds[columns]
-                found, part, used[columns] = _binary(targets, scores, given)
+                found, part, used[columns] = _binary(targets, scores, given, chosen.name)
             else:
                 found, part = _regression(targets, scores)
+        if chosen.function is not None:
+            pairs = [jackknife(chosen.function, *pair) for pair in zip(targets, scores, strict=True)]
+            found[chosen.name] = np.array([value for value, _ in pairs])
+            part = np.array([of_sample for _, of_sample in pairs])
         for name, value in found.items():
-            values[name][columns] = value
-        main[columns] = found[METRICS[kind][0]]
-        influence[columns] = part
-    return Evaluation(values, main, influence, used)
+            values.setdefault(name, np.full(len(tasks), np.nan))[columns] = value
+        main[columns] = chosen.sign * found[chosen.name]
+        influence[columns] = chosen.sign * part
+    return Evaluation({name: values[name] for name in names}, main, influence, used)
 
 
-def chance_level(tasks: TaskSet, y: NDArray[Any]) -> Floats:
-    """Return what the main metric is worth without looking at the inputs: AUC .5, R2 0, the commonest class's share."""
-    level = np.array([0.5 if task.kind == "binary" else 0.0 for task in tasks])
+def chance_level(tasks: TaskSet, y: NDArray[Any], mains: Mains = DEFAULT_MAIN) -> Floats:
+    """Return what the main metric is worth without looking at the inputs, shape (T,); NaN without labels.
+
+    It is the metric of the shares of the classes, or of the mean target, given to every sample: AUC .5, R2 0, the
+    commonest class's share, the entropy of the labels.
+    """
+    level = np.array([{"auc": 0.5, "r2": 0.0}.get(mains[task.kind].name, np.nan) for task in tasks])
     for t, task in enumerate(tasks):
-        if task.kind == "multiclass":
-            labels = y[~np.isnan(y[:, t]), t].astype(int)
-            level[t] = np.bincount(labels).max() / len(labels) if len(labels) else np.nan
+        labels = y[~np.isnan(y[:, t]), t].astype(np.float64)
+        if np.isnan(level[t]) and len(labels):
+            level[t] = evaluate(TaskSet([task]), labels[:, None], _constant(task, labels), None, mains).main[0]
     return level
+
+
+def _constant(task: Task, labels: Floats) -> Floats:
+    """Return the outputs, (n, n_outputs), that say the same of every sample: shares of classes, or the mean."""
+    if task.kind == "regression":
+        best = np.array([labels.mean()])
+    else:
+        shares = np.bincount(labels.astype(int), minlength=task.n_classes or 2) / len(labels)
+        logs = np.log(np.maximum(shares, 1e-9))
+        best = logs if task.kind == "multiclass" else logs[1:] - logs[:1]
+    return np.tile(best, (len(labels), 1))
 
 
 def _by_kind(tasks: TaskSet) -> list[tuple[Kind, NDArray[np.intp], NDArray[np.intp]]]:
@@ -109,62 +155,81 @@ def _by_kind(tasks: TaskSet) -> list[tuple[Kind, NDArray[np.intp], NDArray[np.in
     return parts
 
 
-def _binary(y: Floats, scores: Floats, thresholds: Floats | None) -> tuple[dict[str, Floats], Floats, Floats]:
-    """Return metrics (T,), influence (T, n) on the AUC and thresholds (T,), from (T, n) targets and logits."""
+def _binary(
+    y: Floats, scores: Floats, thresholds: Floats | None, main: str
+) -> tuple[dict[str, Floats], Floats, Floats]:
+    """Return metrics (T,), influence (T, n) on the main one and thresholds (T,), from (T, n) targets and logits."""
     positive, negative = y == 1, y == 0
+    labelled = positive | negative
     n_positive, n_negative = positive.sum(1).astype(float), negative.sum(1).astype(float)
-    counts = _rank_counts(positive, negative, scores)
+    counts = rank_counts(positive, negative, scores)
+    area, influence = auc(positive, negative, counts)
+    precision, of_precision = average_precision(positive, negative, counts, deep=main == "average_precision")
+    probability = expit(scores)
+    losses = {
+        "log_loss": -log_expit(np.where(positive, scores, -scores)),
+        "brier": np.square(probability - positive),
+        "accuracy": ((scores > 0) == positive).astype(np.float64),
+    }
     with np.errstate(invalid="ignore", divide="ignore"):
-        # DeLong's components: the share of the other class that each sample is ranked rightly against, ties one half
-        beaten = (counts.negatives_below + counts.negatives_through) / (2 * n_negative[:, None])
-        beating = 1.0 - (counts.positives_below + counts.positives_through) / (2 * n_positive[:, None])
-        auc = np.where(positive, beaten, 0.0).sum(1) / n_positive
-        influence = np.where(
-            positive,
-            (beaten - auc[:, None]) / n_positive[:, None],
-            np.where(negative, (beating - auc[:, None]) / n_negative[:, None], 0.0),
-        )
-        hits = n_positive[:, None] - counts.positives_below
-        predicted = hits + n_negative[:, None] - counts.negatives_below  # positive when cutting at this score
-        average_precision = np.where(positive, hits / predicted, 0.0).sum(1) / n_positive
         if thresholds is None:
+            hits = n_positive[:, None] - counts.positives_below
+            predicted = hits + n_negative[:, None] - counts.negatives_below  # positive when cutting at this score
             f1_here = np.where(positive, 2 * hits / (predicted + n_positive[:, None]), -1.0)
             best = scores[np.arange(len(scores)), f1_here.argmax(1)]
             thresholds = np.where(n_positive > 0, best, np.nan)
         chosen = scores >= thresholds[:, None]
         true_positives = (chosen & positive).sum(1)
-        f1 = 2 * true_positives / ((chosen & (positive | negative)).sum(1) + n_positive)
-        losses = -log_expit(np.where(positive, scores, -scores))
-        log_loss = np.where(positive | negative, losses, 0.0).sum(1) / (n_positive + n_negative)
+        f1 = 2 * true_positives / ((chosen & labelled).sum(1) + n_positive)
     two_classes = (n_positive > 0) & (n_negative > 0)
     values = {
-        "auc": np.where(two_classes, auc, np.nan),
-        "average_precision": np.where(two_classes, average_precision, np.nan),
+        "auc": np.where(two_classes, area, np.nan),
+        "average_precision": np.where(two_classes, precision, np.nan),
         "f1": np.where((n_positive > 0) & ~np.isnan(thresholds), f1, np.nan),
-        "log_loss": log_loss,
+        "ece": calibration_error(positive, probability, labelled, counts.order),
     }
+    for name in ("log_loss", "brier", *(["accuracy"] if main == "accuracy" else [])):
+        values[name], part = _mean(losses[name], labelled)
+        influence = part if name == main else influence
+    if main in losses:
+        return values, influence, thresholds
+    influence = of_precision if main == "average_precision" else influence
     return values, np.where(two_classes[:, None], influence, 0.0), thresholds
 
 
-def _multiclass(y: Floats, logits: Floats) -> tuple[dict[str, Floats], Floats]:
-    """Return the metrics and the influence (1, n) on accuracy of one task, from targets (n,) and logits (n, C)."""
+def _mean(losses: Floats, labelled: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+    """Return the mean (T,) over the labelled samples, NaN without any, and its influence (T, n)."""
+    n = labelled.sum(1)
+    mean = np.divide(np.where(labelled, losses, 0.0).sum(1), n, out=np.full(len(n), np.nan), where=n > 0)
+    influence = np.where(labelled, losses - mean[:, None], 0.0) / np.maximum(n, 1)[:, None]
+    return mean, influence
+
+
+def _multiclass(y: Floats, logits: Floats, main: str) -> tuple[dict[str, Floats], Floats]:
+    """Return the metrics and the influence (1, n) on the main one, from targets (n,) and logits (n, C)."""
     labelled = ~np.isnan(y)
+    influence = np.zeros((1, len(y)))
     if not labelled.any():
-        return {name: np.array([np.nan]) for name in METRICS["multiclass"]}, np.zeros((1, len(y)))
+        return {name: np.array([np.nan]) for name in METRICS["multiclass"]}, influence
     truth, guess = y[labelled].astype(int), logits[labelled].argmax(1)
     n_classes = logits.shape[1]
     hits = np.bincount(truth[truth == guess], minlength=n_classes)
     sizes = np.bincount(truth, minlength=n_classes) + np.bincount(guess, minlength=n_classes)
     right = truth == guess
-    influence = np.zeros((1, len(y)))
-    influence[0, labelled] = (right - right.mean()) / len(truth)
-    log_likelihood = log_softmax(logits[labelled], axis=1)[np.arange(len(truth)), truth]
-    values = {
-        "accuracy": right.mean(),
-        "macro_f1": (2 * hits[sizes > 0] / sizes[sizes > 0]).mean(),
-        "log_loss": -log_likelihood.mean(),
+    log_likelihood = log_softmax(logits[labelled], axis=1)
+    probability = np.exp(log_likelihood)
+    own = np.arange(len(truth)), truth
+    by_sample = {
+        "accuracy": right.astype(np.float64),
+        "log_loss": -log_likelihood[own],
+        "brier": np.square(probability).sum(1) - 2 * probability[own] + 1.0,
     }
-    return {name: np.array([value]) for name, value in values.items()}, influence
+    values = {name: np.array([losses.mean()]) for name, losses in by_sample.items()}
+    if main in by_sample:
+        influence[0, labelled] = (by_sample[main] - values[main]) / len(truth)
+    values["macro_f1"] = np.array([(2 * hits[sizes > 0] / sizes[sizes > 0]).mean()])
+    values["ece"] = calibration_error(right[None], probability.max(1)[None], np.ones((1, len(truth)), bool))
+    return values, influence
 
 
 def _regression(y: Floats, predicted: Floats) -> tuple[dict[str, Floats], Floats]:
@@ -181,35 +246,3 @@ def _regression(y: Floats, predicted: Floats) -> tuple[dict[str, Floats], Floats
         influence = ((1.0 - r2[:, None]) * spread - errors) / total[:, None]
         rmse = np.sqrt(residual / n)
     return {"r2": r2, "rmse": rmse}, np.where(varies[:, None], influence, 0.0)
-
-
-class _RankCounts(NamedTuple):
-    """For each sample of each task: how many of a class score strictly below it, or no higher than it; (T, n)."""
-
-    positives_below: Floats
-    positives_through: Floats
-    negatives_below: Floats
-    negatives_through: Floats
-
-
-def _rank_counts(positive: NDArray[np.bool_], negative: NDArray[np.bool_], scores: Floats) -> _RankCounts:
-    """Count, by one sort per task; unlabelled samples belong to neither class and count nowhere."""
-    n = scores.shape[1]
-    order = scores.argsort(axis=1)
-    ranked = np.take_along_axis(scores, order, 1)
-    new = np.ones(scores.shape, bool)  # a tie starts here
-    new[:, 1:] = ranked[:, 1:] != ranked[:, :-1]
-    index = np.broadcast_to(np.arange(n), scores.shape)
-    first = np.maximum.accumulate(np.where(new, index, 0), axis=1)
-    last = np.ones(scores.shape, bool)
-    last[:, :-1] = new[:, 1:]
-    after = np.minimum.accumulate(np.where(last, index + 1, n)[:, ::-1], axis=1)[:, ::-1]
-    counts = []
-    for member in (positive, negative):
-        total = np.zeros((len(scores), n + 1))
-        np.cumsum(np.take_along_axis(member, order, 1), axis=1, out=total[:, 1:])
-        for position in (first, after):
-            count = np.empty(scores.shape)
-            np.put_along_axis(count, order, np.take_along_axis(total, position, 1), 1)
-            counts.append(count)
-    return _RankCounts(*counts)

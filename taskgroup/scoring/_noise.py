@@ -2,45 +2,68 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from taskgroup.scoring._measured import Measured, seed_variance
+from taskgroup.scoring._measured import Measured
+from taskgroup.scoring._seeds import SeedNoise, moderated
 
-__all__ = ["believed", "noise_variance"]
+__all__ = ["TaskNoise", "believed", "noise_variance", "task_noise"]
 
 Floats = NDArray[np.float64]
 
-_PRIOR_SIZE = 10.0  # size of a task whose own variance counts as much as the others'
+_PRIOR_FREEDOM = 10.0  # of a variance over samples, from the tasks that it is moderated by
 
 
-def noise_variance(difference: Measured) -> Floats:
-    """Return the variance of the mean over seeds of each task's difference, shape (T,); NaN where undefined.
+class TaskNoise(NamedTuple):
+    """The noise of each task's mean over seeds."""
 
-    - Samples: the sum of squared influences. The few positives of a rare task tell their own spread badly (two of them,
-      both ranked first, seem to have none), so it is moderated towards what tasks of the same size have on average, in
-      the manner of Smyth (2004, doi 10.2202/1544-6115.1027).
-    - Seeds: the variance between seeds over S, as one ratio to the samples' variance for all tasks, since a task's own
-      two or three seeds say little. With one seed it is zero.
+    samples: Floats  # (T,) variance by the draw of the samples, NaN where undefined
+    seeds: Floats  # (T,) variance by the luck of the seeds
+    freedom: Floats  # (T,) degrees of freedom that their sum is known with
+    unseen: tuple[str, ...]  # methods whose luck of the seed is not known
+
+    @property
+    def variance(self) -> Floats:
+        """Of both, shape (T,)."""
+        return self.samples + self.seeds
+
+
+def task_noise(difference: Measured, seeds: SeedNoise | None = None, question: str = "retrained") -> TaskNoise:
+    """Return the noise of each task's difference.
+
+    - Samples: the sum of squared influences, moderated towards what tasks of the same size have on average.
+    - Seeds: see :class:`SeedNoise`; nothing when the question is of these trained models.
     """
     n_samples = difference.influence.shape[2]
-    defined = difference.defined & (difference.size > 0)
-    variance = np.full(len(defined), np.nan)
-    if not defined.any():
-        return variance
-    size = difference.size[defined]
-    influence = difference.influence[:, defined]
-    own = np.square(influence.mean(0, dtype=np.float64)).sum(1) * n_samples / max(n_samples - 1, 1)
-    typical = (own * size).sum() / len(size) / size
-    samples = (size * own + _PRIOR_SIZE * typical) / (size + _PRIOR_SIZE)
-    seeds = max(0.0, float(seed_variance(difference.values[:, defined], influence).sum()))
-    share = samples / samples.sum() if samples.any() else 1.0 / len(size)
-    variance[defined] = samples + seeds * share
-    return variance
+    counted = difference.defined & (difference.size > 0)
+    samples, freedom = np.full((2, len(counted)), np.nan)
+    spread = (seeds or difference.noise or SeedNoise()).of_tasks(difference, question)
+    of_seeds = np.where(counted, spread.variance, np.nan)
+    if counted.any():
+        size = difference.size[counted]
+        own = difference.task_rows[0, counted] * n_samples / max(n_samples - 1, 1)
+        samples[counted] = moderated(own, size)
+        total = samples[counted] + of_seeds[counted]
+        unsure = (
+            np.square(samples[counted]) / (size + _PRIOR_FREEDOM * (len(size) > 1))
+            + np.square(of_seeds[counted]) / spread.freedom
+        )
+        freedom[counted] = np.divide(np.square(total), unsure, out=np.full(len(size), np.inf), where=unsure > 0)
+    return TaskNoise(samples, of_seeds, np.maximum(freedom, 1.0), spread.unseen)
 
 
-def believed(difference: Measured) -> tuple[Floats, Floats]:
+def noise_variance(difference: Measured, seeds: SeedNoise | None = None, question: str = "retrained") -> Floats:
+    """Return the variance of the mean over seeds of each task's difference, shape (T,); NaN where undefined."""
+    return task_noise(difference, seeds, question).variance
+
+
+def believed(
+    difference: Measured, seeds: SeedNoise | None = None, question: str = "retrained"
+) -> tuple[Floats, Floats]:
     """Return the empirical-Bayes estimate of each task's true difference, and its standard deviation, both (T,).
 
     The true differences are taken as normal around their mean with variance tau2, each seen through its own noise; tau2
@@ -50,7 +73,7 @@ def believed(difference: Measured) -> tuple[Floats, Floats]:
     the mean too; the mean of none is 0. The standard deviation is that of a task's difference around the mean, given
     what was seen of it; it leaves out what is not known of the mean itself.
     """
-    gains, noise = difference.by_task, noise_variance(difference)
+    gains, noise = difference.by_task, noise_variance(difference, seeds, question)
     defined = ~np.isnan(noise)
     n_tasks = int(defined.sum())
     deviation = np.zeros(len(gains))

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias, cast
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, NamedTuple, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from taskgroup._validation import check_int, check_matrix
+from taskgroup._validation import check_int, check_known, check_matrix
 from taskgroup.exceptions import InvalidInputError
 from taskgroup.scoring._comparison import Resampler
+from taskgroup.scoring._main import MetricChoice, main_of_kinds
 from taskgroup.scoring._measured import Measured
-from taskgroup.scoring._metrics import Evaluation, chance_level, evaluate
+from taskgroup.scoring._metrics import Mains, chance_level, evaluate
 from taskgroup.scoring._scorecard import Scorecard
+from taskgroup.scoring._seeds import SeedNoise, seed_kind
 from taskgroup.tasks import TaskSet
 
 __all__ = ["Predictions", "score"]
@@ -35,6 +37,10 @@ def score(
     costs: Mapping[str, Mapping[str, Any]] | None = None,
     n_resamples: int = 4000,
     random_state: int = 0,
+    metric: MetricChoice = None,
+    task_weights: ArrayLike | Mapping[str, float] | None = None,
+    average: Literal["macro", "micro"] = "macro",
+    kind: Callable[[str], str] = seed_kind,
 ) -> Scorecard:
     """Return the scorecard of predictions made anywhere.
 
@@ -59,6 +65,19 @@ def score(
         Resamples behind the intervals.
     random_state : int
         Seed of the resamples.
+    metric : str, callable or dict, optional
+        Metric that methods are compared by: "auc", "average-precision", "log-loss", "brier", "accuracy" or "r2", or a
+        function (y_true, outputs) -> value of one task's labelled samples, higher being better, NaN or a ValueError
+        where undefined. A kind of task that does not know the name keeps its default; {"binary": ..., "regression":
+        ...} says it by kind. Means and gains of log-loss and Brier score are negated, so that a gain is positive.
+    task_weights : array-like of shape (T,) or {task: weight}, optional
+        How much each task counts in the mean over tasks; in a dict tasks left out count 1. Equal when left out.
+    average : str
+        "macro": every task counts the same. "micro": every label does, so a task counts by its labelled samples; for
+        accuracy, log-loss and Brier score that is the value of all labels pooled. Weights of tasks come on top.
+    kind : callable
+        Says of the name of a method which have seeds of the same luck, see :class:`SeedNoise`; when left out the
+        learner of "<learner>/<arm>".
 
     Returns
     -------
@@ -68,7 +87,7 @@ def score(
     Raises
     ------
     InvalidInputError
-        When splits, methods, seeds or shapes disagree, or an output is not finite.
+        When splits, methods, seeds or shapes disagree, an output is not finite, or a split has no label.
 
     Examples
     --------
@@ -87,47 +106,73 @@ def score(
     parsed = {name: _parse(name, outputs[name], len(targets[name]), task_set) for name in order}
     _check_same(parsed)
     methods = tuple(parsed[order[-1]])
+    mains = main_of_kinds(metric)
     main: dict[str, dict[str, Measured]] = {name: {} for name in order}
     values: dict[str, dict[str, dict[str, Floats]]] = {name: {} for name in order}
+    by_draw: dict[str, dict[str, Floats]] = {name: {} for name in order}
     counts = {name: np.stack([(~np.isnan(y)).sum(0), (y == 1).sum(0)]) for name, y in targets.items()}
-    sizes = {name: _sizes(task_set, n, n_positive) for name, (n, n_positive) in counts.items()}
+    sizes = {name: _sizes(task_set, mains, n, n_positive) for name, (n, n_positive) in counts.items()}
+    weights = _weights(task_set, task_weights, average)
+    bounds = np.array([(mains[task.kind].low, mains[task.kind].high) for task in task_set]).T
+    noise = {name: SeedNoise(main[name], kind) for name in order}
     for method in methods:
         by_split = {name: parsed[name][method] for name in order}
-        measured = _measure(task_set, targets, by_split, sizes)
+        measured = _measure(task_set, targets, by_split, mains)
         for name in order:
-            main[name][method], values[name][method] = measured[name]
+            found = measured[name]
+            values[name][method] = found.values
+            if found.draws is not None:
+                by_draw[name][method] = found.draws
+            main[name][method] = Measured(
+                found.main, found.influence, tuple(by_split[name]), sizes[name],
+                weights * counts[name][0] if average == "micro" else weights,
+                bounds, {method: np.ones(len(task_set))}, noise[name],
+            )  # fmt: skip
     return Scorecard(
         task_set, main, values, counts,
-        {name: chance_level(task_set, y) for name, y in targets.items()},
+        {name: chance_level(task_set, y, mains) for name, y in targets.items()},
         baseline if baseline in methods else methods[0],
         Resampler(check_int("n_resamples", n_resamples, low=100), random_state),
-        dict(costs or {}),
+        dict(costs or {}), mains, by_draw,
     )  # fmt: skip
+
+
+class _Scores(NamedTuple):
+    """Scores of one method on one split."""
+
+    main: Floats  # (S, T)
+    influence: NDArray[np.float32]  # (S, T, n)
+    values: dict[str, Floats]  # metric -> (S, T)
+    draws: Floats | None  # (S, D, T), of the main metric, where there are several
 
 
 def _measure(
     tasks: TaskSet,
     targets: Mapping[str, NDArray[np.float32]],
     outputs: Mapping[str, Mapping[int | str, NDArray[np.float32]]],
-    sizes: Mapping[str, Floats],
-) -> dict[str, tuple[Measured, dict[str, Floats]]]:
-    """Return, by split, the main metric and all metrics of one method, from its outputs by split and seed."""
+    mains: Mains,
+) -> dict[str, _Scores]:
+    """Return, by split, the scores of one method from its outputs by split and seed."""
     thresholds: dict[tuple[int | str, int], Floats] = {}
     measured = {}
     for split, by_seed in outputs.items():
-        found: list[list[Evaluation]] = []
-        for seed, draws in by_seed.items():
-            found.append([])
+        shape = (len(by_seed), len(tasks))
+        values: dict[str, Floats] = {}
+        by_draw: list[list[Floats]] = [[] for _ in by_seed]
+        influence = np.zeros((*shape, len(targets[split])), np.float32)
+        for s, (seed, draws) in enumerate(by_seed.items()):
             for d, draw in enumerate(draws):
                 chosen = None if split in _CHOICE else thresholds.get((seed, d), np.full(len(tasks), np.nan))
-                found[-1].append(evaluate(tasks, targets[split], draw, chosen))
+                found = evaluate(tasks, targets[split], draw, chosen, mains)
                 if split in _CHOICE:
-                    thresholds[seed, d] = found[-1][-1].thresholds
-        names = found[0][0].values
-        values = {m: np.array([np.mean([e.values[m] for e in draws], axis=0) for draws in found]) for m in names}
-        main = np.array([np.mean([e.main for e in draws], axis=0) for draws in found])
-        influence = np.array([np.mean([e.influence for e in draws], axis=0) for draws in found])
-        measured[split] = (Measured(main, influence, tuple(by_seed), sizes[split]), values)
+                    thresholds[seed, d] = found.thresholds
+                by_draw[s].append(found.main)
+                influence[s] += found.influence / np.float32(len(draws))
+                for name, value in found.values.items():
+                    values.setdefault(name, np.zeros(shape))[s] += value / len(draws)
+        main = np.array([np.mean(of_seed, axis=0) for of_seed in by_draw])
+        several = len({len(of_seed) for of_seed in by_draw}) == 1 and len(by_draw[0]) > 1
+        measured[split] = _Scores(main, influence, values, np.array(by_draw) if several else None)
     return measured
 
 
@@ -195,13 +240,35 @@ def _check_targets(split: str, y: ArrayLike, tasks: TaskSet) -> NDArray[np.float
             wrong = column[np.isinf(column)]
         if len(wrong):
             raise InvalidInputError(f"targets of {task.kind} task {task.name!r} hold {wrong[0]:g}, which is not one.")
+    if np.isnan(targets).all():
+        raise InvalidInputError(
+            f"y_true of split {split!r} must hold at least one label; all {targets.size} are missing. Score methods on "
+            "samples that are labelled."
+        )
     return targets
 
 
-def _sizes(tasks: TaskSet, n: NDArray[np.int64], n_positive: NDArray[np.int64]) -> Floats:
+def _sizes(tasks: TaskSet, mains: Mains, n: NDArray[np.int64], n_positive: NDArray[np.int64]) -> Floats:
     """Return how many samples each task's main metric rests on, shape (T,)."""
-    binary = np.array([task.kind == "binary" for task in tasks])
-    return np.where(binary, n_positive * (n - n_positive) / np.maximum(n, 1), n).astype(np.float64)
+    means = {"accuracy", "log_loss", "brier"}
+    ranks = np.array([task.kind == "binary" and mains["binary"].name not in means for task in tasks])
+    return np.where(ranks, n_positive * (n - n_positive) / np.maximum(n, 1), n).astype(np.float64)
+
+
+def _weights(tasks: TaskSet, given: ArrayLike | Mapping[str, float] | None, average: str) -> Floats:
+    """Return the weight of each task, shape (T,)."""
+    check_known("average", average, ("macro", "micro"))
+    weights = np.ones(len(tasks))
+    if isinstance(given, Mapping):
+        for name, weight in given.items():
+            weights[tasks.index_of(name)] = weight
+    elif given is not None:
+        weights = np.asarray(given, np.float64)
+    if weights.shape != (len(tasks),) or not np.isfinite(weights).all() or (weights < 0).any() or not weights.any():
+        raise InvalidInputError(
+            f"`task_weights` must be {len(tasks)} numbers, none negative and not all zero; got {given!r}."
+        )
+    return weights
 
 
 def _default_names(y: ArrayLike) -> list[str]:

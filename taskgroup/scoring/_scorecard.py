@@ -14,12 +14,14 @@ from numpy.typing import NDArray
 from taskgroup._artifact import write_json
 from taskgroup._validation import check_known
 from taskgroup.exceptions import InvalidInputError
+from taskgroup.scoring._claims import AmongDraws, Claim, among_draws, better_than_all
 from taskgroup.scoring._comparison import Comparison, Interval, Resampler
+from taskgroup.scoring._main import DEFAULT_MAIN
 from taskgroup.scoring._measured import Measured, replication
-from taskgroup.scoring._metrics import LOWER_IS_BETTER, METRICS, main_metrics
+from taskgroup.scoring._metrics import LOWER_IS_BETTER, Mains, main_metrics, metrics_of
 from taskgroup.scoring._names import family, split_name
-from taskgroup.scoring._noise import noise_variance
 from taskgroup.scoring._rows import ScoreRow, write_score_rows
+from taskgroup.scoring._truth import task_gains
 from taskgroup.tasks import TaskSet
 
 __all__ = ["Scorecard"]
@@ -49,6 +51,10 @@ class Scorecard:
         Source of the intervals.
     costs : dict
         {method: {"params", "n_models", "groups", ...}}: the ledger, repeated in scores.json without the groups.
+    mains : dict
+        {kind of task: :class:`MainMetric`}: the metric that methods are compared by.
+    draws : dict
+        {split: {method: (S, D, T)}}: the main metric of every draw of the methods that have several.
     """
 
     tasks: TaskSet
@@ -59,6 +65,13 @@ class Scorecard:
     baseline: str
     resampler: Resampler
     costs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    mains: Mains = field(default_factory=lambda: dict(DEFAULT_MAIN))
+    draws: Mapping[str, Mapping[str, Floats]] = field(default_factory=dict)
+
+    @property
+    def main_metrics(self) -> tuple[str, ...]:
+        """Name of the main metric of every task."""
+        return main_metrics(self.tasks, self.mains)
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -83,13 +96,16 @@ class Scorecard:
         split: str | None = None,
         metric: str | None = None,
     ) -> float:
-        """Return one score; by default the mean over seeds of the task's main metric on the judged split."""
+        """Return one score; by default the mean over seeds of the task's main metric on the judged split.
+
+        A main metric of which less is better is negated, unless asked for by its name.
+        """
         column = self.tasks.index_of(task)
         part = check_known("split", split or self.judged, self.splits)
         check_known("method", method, self.methods)
-        named = metric or main_metrics(self.tasks)[column]
-        check_known("metric", named, self.values[part][method])
-        scores = self.values[part][method][named][:, column]
+        scores = self.main[part][method].values[:, column]
+        if metric is not None:
+            scores = self.values[part][method][check_known("metric", metric, self.values[part][method])][:, column]
         if seed is None:
             return float(scores.mean())
         seeds = self.main[part][method].seeds
@@ -104,7 +120,7 @@ class Scorecard:
             for method, metrics in methods.items():
                 for s, seed in enumerate(self.main[split][method].seeds):
                     for t, task in enumerate(self.tasks):
-                        for metric in METRICS[task.kind]:
+                        for metric in metrics_of(task.kind, self.mains):
                             value = float(metrics[metric][s, t])
                             yield ScoreRow(
                                 task.name, method, seed, split, metric,
@@ -128,12 +144,51 @@ class Scorecard:
                 rows += self.compare([(method, control) for control in against])
         return rows
 
-    def compare(self, pairs: Sequence[tuple[str, str]], split: str | None = None) -> list[Comparison]:
-        """Return the differences of the mean main metric of (method, baseline) pairs, Holm-corrected together."""
+    def compare(
+        self, pairs: Sequence[tuple[str, str]], split: str | None = None, question: str = "retrained"
+    ) -> list[Comparison]:
+        """Return the differences of the mean main metric of (method, baseline) pairs, Holm-corrected together.
+
+        "retrained" asks what the methods would give, trained again; "trained" what these trained models give.
+        """
         methods = self.main[check_known("split", split or self.judged, self.splits)]
         for name in {name for pair in pairs for name in pair}:
             check_known("method", name, methods)
-        return self.resampler.compare(methods, pairs)
+        return self.resampler.compare(methods, pairs, question)
+
+    def task_gains(
+        self, method: str, baseline: str | None = None, question: str = "retrained", alpha: float = 0.05
+    ) -> list[dict[str, Any]]:
+        """Return what every task gains over a baseline, and whether it is helped or hurt; see :func:`task_gains`."""
+        methods = self.main[self.judged]
+        against = methods[check_known("method", baseline or self.baseline, self.methods)]
+        difference = methods[check_known("method", method, self.methods)].minus(against)
+        return task_gains(difference, self.tasks.names, question=question, alpha=alpha)
+
+    def better_than_all(
+        self, method: str, others: Sequence[str], question: str = "retrained", alpha: float = 0.05
+    ) -> Claim:
+        """Return whether a method is better than all of some others; see :func:`better_than_all`."""
+        for name in (method, *others):
+            check_known("method", name, self.methods)
+        return better_than_all(
+            self.main[self.judged], method, others, resampler=self.resampler, question=question, alpha=alpha
+        )
+
+    def among_draws(self, method: str, control: str = "random-groups", alpha: float = 0.05) -> AmongDraws:
+        """Return how a method stands among the draws of a control of which several were scored.
+
+        Every draw of every seed counts, each by itself, and the method by its mean over seeds. Where a draw is of other
+        groups in every seed that asks no more of the method than is fair: the mean of its seeds is steadier than any
+        draw. Where the groups of a draw are the same in all seeds, they are counted once, by their mean.
+        """
+        check_known("method", method, self.methods)
+        drawn = self.draws.get(self.judged, {}).get(check_known("method", control, self.methods))
+        measured = self.main[self.judged][method]
+        if drawn is None:
+            return among_draws(float(measured.by_seed.mean()), [], alpha)
+        values = np.where(measured.shares > 0, drawn, 0.0) @ measured.shares
+        return among_draws(float(measured.by_seed.mean()), values, alpha)
 
     @cached_property
     def means(self) -> dict[str, Interval]:
@@ -149,10 +204,11 @@ class Scorecard:
     def summary(self) -> list[dict[str, Any]]:
         """Return one row per method, best mean first.
 
-        "mean" and "ci95" are of the main metric over the tasks. "better" and "worse" are the shares of the tasks whose
-        difference to the baseline is beyond its own 95 % noise; .025 of each is expected by chance. "worst_task" loses
-        most to the baseline, by "worst_difference". "delta_m" is the mean relative gain in percent (Maninis et al.,
-        arXiv 1904.08918, equation 3), with RMSE in place of R2. "p_holm" is of the difference to "vs".
+        "mean" and "ci95" are of the main metric over the tasks. "better" and "worse" are the shares of the tasks that
+        are shown to be helped or hurt against the baseline, no more than a twentieth of them falsely (see
+        :func:`task_gains`). "worst_task" loses most to the baseline, by "worst_difference" as measured. "delta_m" is
+        the mean relative gain in percent (Maninis et al., arXiv 1904.08918, equation 3), with RMSE in place of R2.
+        "p_holm" is of the difference to "vs".
         """
         best_first = sorted(self.methods, key=lambda m: -np.nan_to_num(self.means[m].mean, nan=-np.inf))
         return [self._summary_row(method) for method in best_first]
@@ -172,24 +228,30 @@ class Scorecard:
             "split": self.judged,
             "baseline": self.baseline,
             "methods": {name: self._document(name) for name in self.methods},
-            "main_metric": dict(zip(self.tasks.names, main_metrics(self.tasks), strict=True)),
+            "main_metric": dict(zip(self.tasks.names, self.main_metrics, strict=True)),
             "summary": self.summary(),
             "comparisons": [comparison.to_dict() for comparison in self.comparisons],
             "replication": {name: self.replication(name) for name in others},
+            "task_gains": self._gains,
         }
+
+    @cached_property
+    def _gains(self) -> dict[str, list[dict[str, Any]]]:
+        """What every task gains by every method over the baseline."""
+        return {method: self.task_gains(method) for method in self.methods if method != self.baseline}
 
     def _summary_row(self, method: str) -> dict[str, Any]:
         row = {"method": method, "mean": self.means[method].mean, "ci95": self.means[method].ci95}
         against = ("better", "worse", "worst_task", "worst_difference", "delta_m", "p_holm", "vs")
         methods = self.main[self.judged]
         difference = methods[method].minus(methods[self.baseline])
-        gains, beyond = difference.by_task, 1.96 * noise_variance(difference) ** 0.5
+        gains = difference.by_task
         if method == self.baseline or not difference.defined.any():
             return row | dict.fromkeys(against)
-        worst = int(np.nanargmin(gains))
+        worst, calls = int(np.nanargmin(gains)), [row["call"] for row in self._gains[method]]
         return row | {
-            "better": float(np.mean(gains[difference.defined] > beyond[difference.defined])),
-            "worse": float(np.mean(gains[difference.defined] < -beyond[difference.defined])),
+            "better": calls.count("helped") / int(difference.defined.sum()),
+            "worse": calls.count("hurt") / int(difference.defined.sum()),
             "worst_task": self.tasks.names[worst],
             "worst_difference": float(gains[worst]),
             "delta_m": self._delta_m(method),
@@ -200,7 +262,7 @@ class Scorecard:
     def _document(self, method: str) -> dict[str, Any]:
         """Return the entry of one method: a mean per metric, with an interval where it is a main one, and its costs."""
         entry: dict[str, Any] = {"main": {"mean": self.means[method].mean, "ci95": self.means[method].ci95}}
-        mains = np.array(main_metrics(self.tasks))
+        mains = np.array(self.main_metrics)
         for metric, values in self.values[self.judged][method].items():
             defined = ~np.isnan(values).any(0)
             entry[metric] = {"mean": float(values[:, defined].mean()) if defined.any() else None}
@@ -213,7 +275,7 @@ class Scorecard:
         """Return the mean over tasks of the relative gain over the baseline, in percent."""
         mine, theirs = (self.values[self.judged][name] for name in (method, self.baseline))
         gains = []
-        for t, name in enumerate(main_metrics(self.tasks)):
+        for t, name in enumerate(self.main_metrics):
             metric = "rmse" if name == "r2" else name
             a, b = mine[metric][:, t].mean(), theirs[metric][:, t].mean()
             if b != 0 and np.isfinite(a) and np.isfinite(b):
