@@ -65,8 +65,10 @@ class Facts:
     chance: float
     together: tuple[str, tuple[float, float, float]] | None
     alone: tuple[str, tuple[float, float, float]] | None
-    better_than_alone: tuple[int, int]  # tasks helped and hurt beyond their own noise
+    over_alone: tuple[int, int]  # tasks shown to be helped and hurt, against a model per task
+    over_together: tuple[int, int]  # ... against one model for all tasks
     ungrouped: tuple[float, float, float] | None  # of the plan over the best plan without groups
+    needs: Mapping[str, str]  # what would settle "together", "alone" and "ungrouped"
     over_random: tuple[str, tuple[float, float, float]] | None  # of a grouped method over random groups
     cheaper: Sequence[Mapping[str, Any]]
     left_out: int = 0
@@ -75,12 +77,15 @@ class Facts:
 def write_answer(facts: Facts) -> Answer:
     """Return the answer in words."""
     lines = []
-    for what, row in (("one model for all tasks", facts.together), ("one model per task", facts.alone)):
+    for what, row, (helped, hurt) in (
+        ("one model for all tasks", facts.together, facts.over_together),
+        ("one model per task", facts.alone, facts.over_alone),
+    ):
         if row is not None:
-            lines.append(f"Against {what} ({row[0]}) it gains {_gain(row[1])} in mean test {facts.metric}.")
-    if facts.alone is not None:
-        helped, hurt = facts.better_than_alone
-        lines.append(f"Beyond their own noise {_tasks(helped)} better than alone, {_tasks(hurt)} worse.")
+            lines.append(
+                f"Against {what} ({row[0]}) it gains {_gain(row[1])} in mean test {facts.metric}: "
+                f"{_tasks(helped)} shown to be better, {_tasks(hurt)} worse."
+            )
     grouping, sentence = _grouping(facts)
     if sentence:
         lines.append(sentence)
@@ -132,14 +137,14 @@ def _open(facts: Facts) -> list[dict[str, Any]]:
     """Return the comparisons that the data do not settle."""
     rows = []
     if facts.together is not None:
-        rows.append((f"Is the plan better than {facts.together[0]}?", facts.together[1]))
+        rows.append((f"Is the plan better than {facts.together[0]}?", facts.together[1], "together"))
     if facts.alone is not None:
-        rows.append((f"Is the plan better than {facts.alone[0]}?", facts.alone[1]))
+        rows.append((f"Is the plan better than {facts.alone[0]}?", facts.alone[1], "alone"))
     if facts.ungrouped is not None and facts.ungrouped != (0.0, 0.0, 0.0):
-        rows.append(("Do groups add to the best plan without them?", facts.ungrouped))
+        rows.append(("Do groups add to the best plan without them?", facts.ungrouped, "ungrouped"))
     return [
-        {"question": question, "mean": mean, "ci95": [low, high], "needs": None}
-        for question, (mean, low, high) in rows
+        {"question": question, "mean": mean, "ci95": [low, high], "needs": facts.needs.get(key)}
+        for question, (mean, low, high), key in rows
         if low <= 0 <= high and (low, high) != (0.0, 0.0)
     ]
 

@@ -13,9 +13,7 @@ from taskgroup.exceptions import InvalidInputError
 from taskgroup.plan._answer import Facts, write_answer
 from taskgroup.plan._blend import Calibration, calibrate, greedy_weights, mean_scores, own_weights
 from taskgroup.plan._choice import PlanChoice, mixed
-from taskgroup.scoring import Measured, Scorecard, score
-from taskgroup.scoring._metrics import main_metrics
-from taskgroup.scoring._noise import noise_variance
+from taskgroup.scoring import Measured, Scorecard, needed, pareto, score
 from taskgroup.tasks import TaskSet
 
 __all__ = ["RULES", "Rule", "judge", "make_plan"]
@@ -128,9 +126,13 @@ def make_plan(
     named = {"together": together, "alone": alone, "ungrouped": UNGROUPED, "single": choice.single}
     against = {key: name for key, name in named.items() if name is not None and name in main}
     differences = [plan.minus(main[name]) for name in against.values()]
-    mean, *over = card.resampler.intervals([plan, *differences])
+    mean, *over = card.resampler.intervals([plan, *differences], "trained")
+    needs = {key: str(needed(gap, question="trained")) for key, gap in zip(against, differences, strict=True)}
+    over_alone, over_together = (
+        [] if name is None else card.task_gains(PLAN, name, "trained") for name in (alone, together)
+    )
     gains: dict[str, dict[str, Any]] = {
-        key: {"method": name, "mean": gain.mean, "ci95": gain.ci95, "p": gain.p}
+        key: {"method": name, "mean": gain.mean, "ci95": gain.ci95, "p": gain.p, "needs": needs[key]}
         for (key, name), gain in zip(against.items(), over, strict=True)
     }
     used = dict.fromkeys(name for own in choice.own.values() for name in own)
@@ -138,11 +140,14 @@ def make_plan(
     facts = Facts(
         rule, choice.common, len(card.tasks), _metric(card), (mean.mean, mean.low, mean.high),
         float(np.nanmean(card.chance["test"])), _fact(gains, "together"), _fact(gains, "alone"),
-        _helped(plan, main[alone]) if alone else (0, 0),
-        None if "ungrouped" not in gains else (gains["ungrouped"]["mean"], *gains["ungrouped"]["ci95"]),
-        _over_random(card), _cheaper(card, choice.common, arms),
+        _counts(over_alone), _counts(over_together),
+        None if "ungrouped" not in gains else (gains["ungrouped"]["mean"], *gains["ungrouped"]["ci95"]), needs,
+        _over_random(card), _cheaper(card, list(used), arms, weights=choice.common),
     )  # fmt: skip
     rows = {task: _row(card, task, choice.own[task], together, alone) for task in card.tasks.names}
+    for key, found in (("over_alone", over_alone), ("over_together", over_together)):
+        for row in found:
+            rows[row["task"]][key] = {name: row[name] for name in ("gain", "low", "high", "q", "call")}
     test = {"mean": mean.mean, "ci95": mean.ci95}
     calibration = {name: {"slope": scale[name].slope, "intercept": scale[name].intercept} for name in used}
     return PlanChoice(
@@ -229,24 +234,25 @@ def _price(costs: Mapping[str, Mapping[str, Any]], name: str) -> tuple[float, fl
     return float(entry.get("bytes", np.inf)), float(entry.get("n_models", np.inf))
 
 
-def _cheaper(card: Scorecard, weights: Mapping[str, float], arms: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Return the methods that are the best of all that cost no more, the dearest first, with their loss on test."""
-    main, honest = card.main["test"], card.main["honest"]
-    candidates = [name for name in arms if arms[name] != "control" and name in card.costs]
-    priced = sorted(candidates, key=lambda name: _price(card.costs, name))
-    front: list[str] = []
-    best = -np.inf
-    for name in priced:
-        value = float(np.nan_to_num(honest[name].by_seed.mean(), nan=-np.inf))
-        if value > best and dict(weights) != {name: 1.0}:
-            front.append(name)
-            best = value
-    losses = card.resampler.intervals([main[name].minus(main[PLAN]) for name in front])
+def _cheaper(
+    card: Scorecard, used: Sequence[str], arms: Mapping[str, str], *, weights: Mapping[str, float]
+) -> list[dict[str, Any]]:
+    """Return the methods that nothing as cheap does better than, the dearest first, with what they lose on test rows.
+
+    They are chosen on honest rows, by the bytes of their models.
+    """
+    main = card.main["test"]
+    costs = {name: float(card.costs[name]["bytes"]) for name in arms if arms[name] != "control" and name in card.costs}
+    if not costs:
+        return []
+    total = sum(costs.get(name, np.inf) for name in used)
+    rows = pareto({name: main[name] for name in costs}, costs, chosen_on=card.main["honest"], resampler=card.resampler)
+    front = [row["method"] for row in rows if row["cost"] < total and dict(weights) != {row["method"]: 1.0}]
+    losses = card.resampler.intervals([main[name].minus(main[PLAN]) for name in front], "trained")
     return [
         {
-            "plan": name, "models": card.costs[name].get("n_models"), "bytes": card.costs[name].get("bytes"),
-            "test": float(main[name].by_seed.mean()),
-            "loss": loss.mean, "ci95": loss.ci95,
+            "plan": name, "models": card.costs[name].get("n_models"), "bytes": card.costs[name]["bytes"],
+            "test": float(main[name].by_seed.mean()), "loss": loss.mean, "ci95": loss.ci95,
         }
         for name, loss in reversed(list(zip(front, losses, strict=True)))
     ]  # fmt: skip
@@ -260,16 +266,14 @@ def _over_random(card: Scorecard) -> tuple[str, tuple[float, float, float]] | No
     if not pairs:
         return None
     name, control = max(pairs, key=lambda pair: float(np.nan_to_num(card.main["honest"][pair[0]].by_seed.mean())))
-    gain = card.resampler.intervals([main[name].minus(main[control])])[0]
+    gain = card.resampler.intervals([main[name].minus(main[control])], "retrained")[0]
     return name, (gain.mean, gain.low, gain.high)
 
 
-def _helped(plan: Measured, alone: Measured) -> tuple[int, int]:
-    """Return how many tasks are better and worse than alone beyond their own noise."""
-    difference = plan.minus(alone)
-    beyond = 1.96 * noise_variance(difference) ** 0.5
-    with np.errstate(invalid="ignore"):
-        return int((difference.by_task > beyond).sum()), int((difference.by_task < -beyond).sum())
+def _counts(rows: Sequence[Mapping[str, Any]]) -> tuple[int, int]:
+    """Return how many tasks are helped and hurt."""
+    calls = [row["call"] for row in rows]
+    return calls.count("helped"), calls.count("hurt")
 
 
 def _row(
@@ -293,7 +297,7 @@ def _fact(gains: Mapping[str, Mapping[str, Any]], key: str) -> tuple[str, tuple[
 
 
 def _metric(card: Scorecard) -> str:
-    mains = set(main_metrics(card.tasks))
+    mains = set(card.main_metrics)
     return _METRIC_WORDS[mains.pop()] if len(mains) == 1 else "score"
 
 
