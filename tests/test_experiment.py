@@ -298,7 +298,7 @@ def test_a_damaged_run_directory_is_refused_by_name(finished, tmp_path):
         Plan.load(copy)
     plan["tasks"]["a"] = {"weights": {"nets/grouped": 0.4}}
     (copy / "plan.json").write_text(json.dumps(plan))
-    with pytest.raises(ArtifactError, match="weights of task 'a' must sum to 1; got 0.4"):
+    with pytest.raises(ArtifactError, match=r"weights of task 'a' must sum to 1; got 0\.4"):
         Plan.load(copy)
 
 

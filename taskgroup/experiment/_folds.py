@@ -20,7 +20,7 @@ __all__ = ["Folds", "make_folds"]
 
 Rows = NDArray[np.int64]
 
-_SMALL = 5_000  # development rows below which every row is held out once
+_SMALL = 10_000  # development rows below which every row is held out once
 _FOLDS = 5
 
 
@@ -69,7 +69,7 @@ def make_folds(table: TaskTable, folds: int | Literal["auto"] = "auto", random_s
         Its training and validation rows are the development rows.
     folds : int or "auto"
         Number of folds, at least 2; 1 holds the validation rows out and nothing else. "auto" is 5 where there are
-        fewer than 5,000 development rows, else 1.
+        fewer than 10,000 development rows, else 1.
     random_state : int
         Seed of the deal.
     """

@@ -17,7 +17,7 @@ from taskgroup._validation import check_matrix
 from taskgroup.data import InputSchema
 from taskgroup.exceptions import ArtifactError
 from taskgroup.experiment._store import read_models
-from taskgroup.learners import Context, Fitted, Inputs, Packed, learner_class
+from taskgroup.learners import Context, Fitted, Inputs, Packed, Saved, learner_class
 from taskgroup.plan import PlanChoice
 from taskgroup.tasks import TaskSet
 
@@ -54,7 +54,7 @@ class Plan:
     methods: Mapping[str, tuple[_Share, ...]]
 
     @classmethod
-    def load(cls, run_dir: str | os.PathLike[str], *, own: Any = None) -> Plan:
+    def load(cls, run_dir: str | os.PathLike[str], *, own: Any = None, mapped: bool = True) -> Plan:
         """Return the plan of a finished run, read from its directory alone; nothing is unpickled.
 
         Parameters
@@ -63,6 +63,8 @@ class Plan:
             Where :func:`~taskgroup.retrain` saved its result.
         own : object, optional
             What only you can make again: the encoder of networks that were trained with one of your own.
+        mapped : bool
+            Whether arrays stay in their files until they are needed; without, the files may go.
 
         Raises
         ------
@@ -85,6 +87,8 @@ class Plan:
             for row in serving["methods"][name]:
                 if row["path"] not in files:
                     kind, saved = read_models(folder / "models" / f"{row['path']}.safetensors")
+                    if not mapped:
+                        saved = [Saved({k: np.array(a) for k, a in one.arrays.items()}, one.document) for one in saved]
                     files[row["path"]] = [learner_class(kind).load(one, context) for one in saved]
                 shares.append(_Share(files[row["path"]][row["model"]], row["weights"]))
             methods[name] = tuple(shares)

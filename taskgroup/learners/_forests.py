@@ -32,6 +32,7 @@ __all__ = ["ExtraTrees", "RandomForest"]
 
 _ROWS = 2048  # rows that pass through all trees at a time
 _PER_TASK_WORK = 500_000  # tasks x rows x features tried, above which a forest per task is not tried unasked
+_WORK = 5_000_000  # ... above which controls of groups are not
 _MANY = 60_000  # tasks x rows, above which half as many trees will do
 
 
@@ -57,10 +58,11 @@ class _Forest(Learner):
     max_features: str | float = "sqrt"
 
     def declines(self, arm: str, examples: Examples) -> str | None:
-        """Return that a forest per task costs too much, where it does."""
+        """Return that a forest per task, or controls of groups, cost too much, where they do."""
         n_rows, n_features = examples.inputs.scaled.shape
-        if arm == "per-task" and len(examples.tasks) * n_rows * n_features**0.5 > _PER_TASK_WORK:
-            return f"{len(examples.tasks)} forests on {n_rows:,} rows take long; ask for it with --arms per-task"
+        work = len(examples.tasks) * n_rows * n_features**0.5
+        if work > {"per-task": _PER_TASK_WORK, "random-groups": _WORK, "label-groups": _WORK}.get(arm, np.inf):
+            return f"{len(examples.tasks)} tasks on {n_rows:,} rows take long; ask for it with --arms {arm}"
         return None
 
     def fit_many(

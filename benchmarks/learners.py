@@ -1,0 +1,127 @@
+"""Every learner with every arm, the plan, and what people would use instead, on real sets.
+
+    python -m benchmarks.learners --data DIR [--sets ...] [--split-seeds 0 1 2] [--parts ours ...] [--json FILE]
+
+Test AUC, mean over the tasks. "ET", "RF" (300 trees, all tasks at once) and "HGB" (boosting per task) call scikit-learn
+directly; "rival" is a blend of thirty lines without networks and groups (`_rival.py`); the rest is `retrain` with its
+defaults on the groups of `--k auto`. Rows are dealt anew for every split seed. Results are added to the JSON file as
+they come, and what is there is not run again; without `--parts` the table of all that is there is printed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks._rival import direct, rival
+from taskgroup.cluster import group_tasks
+from taskgroup.data import TaskTable, load_table
+from taskgroup.experiment import retrain
+from taskgroup.training import profile
+
+SETS = ("emotions", "birds", "yeast", "sider", "scene", "digits", "tox21", "disdat_nz", "news20", "tmc2007_500")
+PARTS = ("direct", "rival", "ours")
+
+
+def table_of(name: str, folder: Path | None, split_seed: int) -> TaskTable | None:
+    """Return a set with its rows dealt by a seed; None when it is not there."""
+    if name == "digits":
+        return load_table("digits", random_state=split_seed)
+    path = None if folder is None else folder / f"{name}.npz"
+    if path is None or not path.is_file():
+        return None
+    table = load_table(path)
+    return TaskTable.from_arrays(table.X, table.Y, table.tasks, None, random_state=split_seed, name=name)
+
+
+def ours(table: TaskTable, jobs: int) -> dict[str, Any]:
+    """Return test AUCs of every method of an experiment with the defaults, honest ones, and costs."""
+    found = profile(table)
+    grouping = group_tasks(found.maps, k="auto", table=table)
+    result = retrain(table, grouping, jobs=jobs)
+    main = result.scorecard.main
+    return {
+        "test": {name: float(measured.by_seed.mean()) for name, measured in main["test"].items()},
+        "honest": {name: float(measured.by_seed.mean()) for name, measured in main["honest"].items()},
+        "n_groups": grouping.n_groups,
+        "answer": str(result.plan.answer),
+        "weights": dict(result.plan.common),
+        "seconds": {name: cost["train_seconds"] for name, cost in result.ledger["methods"].items()},
+        "left_out": result.ledger["left_out"],
+        "failed": result.ledger["failed"],
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, help="folder with the public sets; digits needs none")
+    parser.add_argument("--sets", nargs="+", default=SETS, choices=SETS)
+    parser.add_argument("--split-seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--parts", nargs="*", default=PARTS, choices=PARTS)
+    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--json", type=Path, help="where results are kept")
+    given = parser.parse_args()
+    rows = _kept(given.json)
+    done = {(row["set"], row["split_seed"], row["part"]) for row in rows}
+    for split_seed, name in ((seed, name) for seed in given.split_seeds for name in given.sets):
+        table = table_of(name, given.data, split_seed)
+        if table is None:
+            print(f"skipped: {name} needs --data with {name}.npz")
+            continue
+        for part in (part for part in given.parts if (name, split_seed, part) not in done):
+            start = time.perf_counter()
+            scores = {"direct": direct, "rival": rival}[part](table) if part != "ours" else ours(table, given.jobs)
+            wall = time.perf_counter() - start
+            rows.append({"set": name, "split_seed": split_seed, "part": part, "scores": scores, "wall": wall})
+            if given.json:
+                with given.json.open("a", encoding="utf-8") as handle:
+                    handle.write(json.dumps(rows[-1]) + "\n")
+    report(rows)
+
+
+def _kept(path: Path | None) -> list[dict[str, Any]]:
+    if path is None or not path.is_file():
+        return []
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def report(rows: list[dict[str, Any]]) -> None:
+    """Print the mean over the split seeds of every method, a column a set."""
+    sets = [name for name in SETS if any(row["set"] == name for row in rows)]
+    values: dict[str, dict[str, list[float]]] = {}
+    for row in rows:
+        scores = row["scores"]["test"] if row["part"] == "ours" else row["scores"]
+        for method, value in scores.items():
+            values.setdefault(method, {}).setdefault(row["set"], []).append(value)
+    print("| method | " + " | ".join(sets) + " |\n|---|" + "---|" * len(sets))
+    for method, by_set in sorted(values.items(), key=lambda item: -_mean(item[1])):
+        cells = [f"{np.mean(by_set[name]):.4f}" if name in by_set else "" for name in sets]
+        print(f"| {method} | " + " | ".join(cells) + " |")
+    simple = ("ET", "RF", "HGB", "lr0.003", "lr0.03", "lr0.3", "linear/per-task")
+    print("\n| set | seeds | plan - rival | plan - best single in hindsight | plan - best of ours in hindsight |")
+    print("|---|---|---|---|---|")
+    gaps = []
+    for name in sets:
+        plan = values.get("plan", {}).get(name)
+        if plan is None or name not in values.get("rival", {}):
+            continue
+        own = [m for m in values if "/" in m and "random" not in m and name in values[m]]
+        best = max(np.mean(values[m][name]) for m in simple if m in values and name in values[m])
+        best_own = max(np.mean(values[m][name]) for m in own)
+        gaps.append([np.mean(plan) - x for x in (np.mean(values["rival"][name]), best, best_own)])
+        print(f"| {name} | {len(plan)} | " + " | ".join(f"{gap:+.4f}" for gap in gaps[-1]) + " |")
+    if gaps:
+        print("| mean | | " + " | ".join(f"{gap:+.4f}" for gap in np.mean(gaps, axis=0)) + " |")
+
+
+def _mean(by_set: dict[str, list[float]]) -> float:
+    return float(np.mean([np.mean(found) for found in by_set.values()]))
+
+
+if __name__ == "__main__":
+    main()
