@@ -126,6 +126,12 @@ class Learner(ABC):
     bulk: ClassVar[int] = 25
     """Models of one unit of work at most."""
 
+    def __post_init__(self) -> None:
+        """Take lists, as JSON has them, for tuples."""
+        for field in fields(self):  # type: ignore[arg-type]
+            if isinstance(value := getattr(self, field.name), list):
+                object.__setattr__(self, field.name, tuple(value))
+
     def options(self) -> Document:
         """Return the options as a JSON-able dictionary, from which ``type(self)(**options)`` makes the learner."""
         return {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]

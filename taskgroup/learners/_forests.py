@@ -14,7 +14,7 @@ from __future__ import annotations
 import time
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -26,6 +26,7 @@ from taskgroup.cost import Cost
 from taskgroup.learners._base import Context, Fitted, Learner, Order, Saved
 from taskgroup.learners._columns import Columns
 from taskgroup.learners._examples import Examples, Inputs, Packed
+from taskgroup.learners._trees import float32_below
 
 __all__ = ["ExtraTrees", "RandomForest"]
 
@@ -78,8 +79,10 @@ class _Forest(Learner):
         arrays, document = saved
         columns = Columns.from_dict(context.tasks.select(document["tasks"]), document["columns"])
         nodes = _Nodes(*(arrays[name] for name in _Nodes.__dataclass_fields__))
-        counts = arrays.get("counts")
-        return FittedForest(columns, nodes, arrays["leaf_of_row"], arrays["targets"], counts, Cost(**document["cost"]))
+        return FittedForest(
+            columns, nodes, arrays["leaf_of_row"], arrays["targets"], arrays.get("counts"), arrays.get("weight"),
+            Cost(**document["cost"]),
+        )  # fmt: skip
 
     @abstractmethod
     def _estimator(self, seed: int) -> Any:
@@ -90,30 +93,19 @@ class _Forest(Learner):
         columns = Columns.of(examples.tasks.select(order.tasks), examples.targets(rows, order.tasks))
         targets = columns.encode(examples.targets(rows, order.tasks))  # (n, n_outputs), NaN where missing
         filled = np.where(np.isnan(targets), columns.mean, targets)
-        some, used = _usable(targets), slice(None)
-        if len(order.tasks) == 1:  # a task by itself leaves unlabelled rows out
-            used = np.flatnonzero(some)
-        estimator = self._estimator(order.seed % 2**32).fit(x[used], filled[used], self._row_weights(examples, rows, order, used))
-        honest = None
+        used = np.flatnonzero(~np.isnan(targets).all(1))  # rows without any label say nothing
+        if not len(used):
+            used = np.arange(len(rows))
+        weight = _row_weights(examples, rows[used], order)
+        y = filled[used].astype(np.float32)
+        estimator = self._estimator(order.seed % 2**32).fit(x[used], y[:, 0] if y.shape[1] == 1 else y, weight)
+        fitted = FittedForest.of(columns, estimator, x[used], y, weight)
         if self.answers == "out-of-bag":
-            honest = np.tile(columns.mean, (len(rows), 1))
-            honest[used] = estimator.oob_prediction_.reshape(-1, filled.shape[1])
-            if not isinstance(used, slice):
-                left = np.flatnonzero(~some)
-                if len(left):
-                    honest[left] = estimator.predict(x[left]).reshape(-1, filled.shape[1])
-        return FittedForest.of(
-            columns, estimator, x[used], filled[used].astype(np.float32),
-            None if honest is None else columns.decode(honest, self.trees), time.process_time() - began,
-        )  # fmt: skip
-
-    def _row_weights(self, examples: Examples, rows: NDArray[np.int64], order: Order, used: Any) -> NDArray[np.float32] | None:
-        """Return the mean weight of each row's labels, since a tree that many tasks share has one weight a row."""
-        weights = examples.label_weights(rows, order.tasks)
-        if weights is None:
-            return None
-        mean: NDArray[np.float32] = weights.mean(1)[used]
-        return mean
+            honest = fitted.decoded(estimator.predict(x))
+            honest[used] = fitted.out_of_bag()
+            fitted.honest = honest
+        fitted.cost = replace(fitted.cost, train_seconds=time.process_time() - began)
+        return fitted
 
 
 @dataclass(frozen=True)
@@ -139,9 +131,8 @@ class RandomForest(_Forest):
 
     def _estimator(self, seed: int) -> Any:
         return RandomForestRegressor(
-            self.trees, min_samples_leaf=self.min_samples_leaf, max_features=self.max_features, random_state=seed,
-            oob_score=True,
-        )  # fmt: skip
+            self.trees, min_samples_leaf=self.min_samples_leaf, max_features=self.max_features, random_state=seed
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,11 +152,9 @@ class _Nodes:
         """Return the nodes of scikit-learn's trees."""
         first = np.cumsum([0, *(tree.node_count for tree in trees)])
         feature = np.concatenate([np.where(tree.children_left < 0, -1, tree.feature) for tree in trees])
-        split = np.concatenate([tree.threshold for tree in trees])
-        threshold = split.astype(np.float32)
-        threshold = np.where(threshold > split, np.nextafter(threshold, np.float32(-np.inf)), threshold)
+        threshold = float32_below(np.concatenate([tree.threshold for tree in trees]))
         right = np.concatenate([tree.children_right for tree in trees])
-        return cls(first.astype(np.int64), feature.astype(np.int32), threshold.astype(np.float32), right.astype(np.int32))
+        return cls(first.astype(np.int64), feature.astype(np.int32), threshold, right.astype(np.int32))
 
     @property
     def n_trees(self) -> int:
@@ -196,6 +185,7 @@ class FittedForest(Fitted):
     leaf_of_row: NDArray[np.integer[Any]]  # (trees, n): number of the leaf within its tree
     targets: NDArray[np.float32]  # (n, n_outputs)
     counts: NDArray[np.uint8] | None  # (trees, n): how often each tree drew each row; None for once
+    weight: NDArray[np.float32] | None  # (n,): what each draw of a row counts; None for 1
     cost: Cost
     honest: Packed | None = None
     estimator: Any = None  # scikit-learn's own, which answers faster while it is there
@@ -207,25 +197,26 @@ class FittedForest(Fitted):
         estimator: Any,
         x: NDArray[np.float32],
         targets: NDArray[np.float32],
-        honest: Packed | None,
-        seconds: float,
+        weight: NDArray[np.float32] | None,
     ) -> FittedForest:
-        """Return a forest of scikit-learn, fitted on inputs (n, d) and targets (n, n_outputs)."""
+        """Return a forest of scikit-learn, fitted on inputs (n, d), targets (n, n_outputs) and weights of rows."""
         nodes = _Nodes.of([tree.tree_ for tree in estimator.estimators_])
         leaves = np.stack([tree.tree_.apply(x) for tree in estimator.estimators_])
         counts = None
         if estimator.bootstrap:
             drawn = [np.bincount(rows, minlength=len(x)) for rows in estimator.estimators_samples_]
-            counts = np.stack(drawn).clip(max=255).astype(np.uint8)
+            counts = np.stack(drawn)
+            if np.isclose(estimator.estimators_[0].tree_.weighted_n_node_samples[0], counts[0].sum()):
+                weight = None  # since 1.8 scikit-learn draws rows by weight, and every draw counts the same
+            counts = counts.astype(np.uint8 if counts.max() < 2**8 else np.uint32)
         leaf_of_row = leaves.astype(np.uint16 if leaves.max() < 2**16 else np.uint32)
-        size = sum(a.nbytes for a in (nodes.feature, nodes.threshold, nodes.right, leaf_of_row, targets))
-        size += 0 if counts is None else counts.nbytes
+        fitted = cls(columns, nodes, leaf_of_row, targets, counts, weight, Cost(), None, estimator)
         n_leaves = int((nodes.feature < 0).sum())
-        cost = Cost(
-            n_models=1, params=2 * (len(nodes.feature) - n_leaves) + n_leaves * targets.shape[1], bytes=size,
-            train_seconds=seconds, train_examples=len(x) * nodes.n_trees,
+        fitted.cost = Cost(
+            n_models=1, params=2 * (len(nodes.feature) - n_leaves) + n_leaves * targets.shape[1],
+            bytes=sum(array.nbytes for array in fitted.save().arrays.values()), train_examples=len(x) * nodes.n_trees,
         )  # fmt: skip
-        return cls(columns, nodes, leaf_of_row, targets, counts, cost, honest, estimator)
+        return fitted
 
     @property
     def tasks(self) -> tuple[str, ...]:  # type: ignore[override]
@@ -236,35 +227,54 @@ class FittedForest(Fitted):
         """Return packed outputs (n, n_outputs); regression answers are in target units."""
         x = np.ascontiguousarray(inputs.scaled, np.float32)
         if self.estimator is not None:
-            mean = self.estimator.predict(x).reshape(len(x), -1)
-        else:
-            mean = np.concatenate([np.zeros((0, self.targets.shape[1])), *self._means(x)])
-        return self.columns.decode(mean, self.nodes.n_trees)
+            return self.decoded(self.estimator.predict(x))
+        return self.decoded(np.concatenate([np.zeros((0, self.targets.shape[1])), *self._means(x)]))
+
+    def out_of_bag(self) -> Packed:
+        """Return packed outputs for the fitted rows, each from the trees that did not draw it.
+
+        A row that every tree drew gets the mean of each output.
+        """
+        total, n_trees = np.zeros(self.targets.shape), np.zeros((len(self.targets), 1))
+        for tree, leaf, count in zip(self.estimator.estimators_, self.leaf_of_row, self.counts, strict=True):  # type: ignore[arg-type]
+            out = np.flatnonzero(count == 0)
+            total[out] += tree.tree_.value[leaf[out], :, 0]
+            n_trees[out] += 1
+        return self.decoded(np.where(n_trees > 0, total / np.maximum(n_trees, 1), self.columns.mean))
+
+    def decoded(self, means: NDArray[np.float64]) -> Packed:
+        """Return mean leaves as packed outputs."""
+        return self.columns.decode(means.reshape(-1, self.targets.shape[1]), self.nodes.n_trees)
 
     def save(self) -> Saved:
         """Return the nodes, the leaves of the fitted rows, and their targets."""
         arrays = {name: getattr(self.nodes, name) for name in _Nodes.__dataclass_fields__}
         arrays |= {"leaf_of_row": self.leaf_of_row, "targets": self.targets}
-        if self.counts is not None:
-            arrays["counts"] = self.counts
+        arrays |= {name: own for name in ("counts", "weight") if (own := getattr(self, name)) is not None}
         document = {"tasks": self.tasks, "columns": self.columns.to_dict(), "cost": self.cost.to_dict()}
         return Saved(arrays, document)
 
     def _means(self, x: NDArray[np.float32]) -> Iterator[NDArray[np.float64]]:
         """Yield the mean of the trees' leaves for blocks of rows."""
         targets = self.targets.astype(np.float64)
+        of_row = np.ones(len(targets)) if self.weight is None else self.weight.astype(np.float64)
         for start in range(0, len(x), _ROWS):
             leaves = self.nodes.leaves(x[start : start + _ROWS])
             total = np.zeros((leaves.shape[1], targets.shape[1]))
-            for tree, (ends, of_row) in enumerate(zip(leaves, self.leaf_of_row, strict=True)):
-                weight = np.ones(len(of_row)) if self.counts is None else self.counts[tree].astype(np.float64)
-                shape = (int(self.nodes.first[tree + 1] - self.nodes.first[tree]), len(of_row))
-                within = sparse.csr_array((weight, (of_row.astype(np.int64), np.arange(len(of_row)))), shape)
+            for tree, (ends, leaf) in enumerate(zip(leaves, self.leaf_of_row, strict=True)):
+                weight = of_row if self.counts is None else of_row * self.counts[tree]
+                shape = (int(self.nodes.first[tree + 1] - self.nodes.first[tree]), len(leaf))
+                within = sparse.csr_array((weight, (leaf.astype(np.int64), np.arange(len(leaf)))), shape)
                 wanted = within[ends - self.nodes.first[tree]]
                 total += (wanted @ targets) / wanted.sum(1)[:, None]
             yield total / self.nodes.n_trees
 
 
-def _usable(targets: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Return which rows have a label of some task."""
-    return np.asarray((~np.isnan(targets)).any(1))
+def _row_weights(examples: Examples, rows: NDArray[np.int64], order: Order) -> NDArray[np.float32] | None:
+    """Return the mean weight of each row's labels, since a tree that many tasks share has one weight a row."""
+    weights = examples.label_weights(rows, order.tasks)
+    if weights is None:
+        return None
+    seen = ~np.isnan(examples.targets(rows, order.tasks))
+    mean: NDArray[np.float32] = (np.where(seen, weights, 0.0).sum(1) / np.maximum(seen.sum(1), 1)).astype(np.float32)
+    return mean if mean.any() else None

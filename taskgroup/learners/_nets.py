@@ -75,6 +75,11 @@ class Nets(Learner):
     tune_by: int = 3
     arch_options: dict[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if isinstance(self.settings, dict):  # as JSON has them
+            object.__setattr__(self, "settings", FitSettings(**self.settings))
+
     def options(self) -> Document:
         """Return the options as a JSON-able dictionary."""
         custom = {} if isinstance(self.encoder, str) else {"encoder": "custom"}
