@@ -28,8 +28,8 @@ QUICK = {
     "lightgbm": {"rounds": 40},
     "xgboost": {"rounds": 40},
     "catboost": {"rounds": 40},
-    "nets": {"hidden": (16,), "tune_by": 1, "settings": {"epochs": 15}},
-    "wide-nets": {"hidden": (32,), "tune_by": 1, "settings": {"epochs": 15}},
+    "nets": {"hidden": (16,), "tune_by": 1, "settings": {"epochs": 40, "batch_size": 32, "learning_rate": 0.01}},
+    "wide-nets": {"hidden": (32,), "tune_by": 1, "settings": {"epochs": 40, "batch_size": 32, "learning_rate": 0.01}},
     "tabm": {"hidden": (16,), "members": 4, "settings": {"epochs": 15}},
     "estimator": {"estimator": "sklearn.ensemble:ExtraTreesRegressor"},
 }

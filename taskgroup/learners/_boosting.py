@@ -1,6 +1,8 @@
 """Gradient-boosted trees of scikit-learn on histograms, for tables with missing values and categories.
 
-Tasks that are fitted jointly share one model per kind, see :mod:`taskgroup.learners._pooled`. A file holds the nodes of
+Tasks that are fitted jointly share one model per kind, see :mod:`taskgroup.learners._pooled`. Since every task asks for
+splits of its own, a pooled model has twice the rounds, and trees of four times the leaves, of which each split sees three
+times the features: so that it finds the task among them. (Measured on emotions, birds and yeast.) A file holds the nodes of
 the trees as plain arrays; what answers for it is a walk of our own, equal to scikit-learn's.
 """
 
@@ -30,13 +32,13 @@ class Boosting(PooledLearner):
     Parameters
     ----------
     rounds : int
-        Trees at most, or exactly where no rows are kept back to stop by.
+        Trees at most, or exactly where no rows are kept back to stop by, of a model of one task.
     patience : int
         Trees without a better loss after which a model stops.
     learning_rate, l2 : float
         Shrinkage of each tree, and penalty on its leaves.
     leaves : int
-        Leaves of a tree at most.
+        Leaves of a tree at most, of a model of one task.
     min_samples_leaf : int
         Fitted rows of a leaf at least.
     max_features : float
@@ -66,9 +68,11 @@ class Boosting(PooledLearner):
             held_out = {"X_val": problem.x[stop], "y_val": problem.y[stop]}
             if problem.weight is not None:
                 held_out["sample_weight_val"] = problem.weight[stop]
+        pooled = problem.n_tasks > 1
         estimator = (HistGradientBoostingRegressor if regression else HistGradientBoostingClassifier)(
-            max_iter=self.rounds, learning_rate=self.learning_rate, max_leaf_nodes=self.leaves,
-            l2_regularization=self.l2, min_samples_leaf=self.min_samples_leaf, max_features=self.max_features,
+            max_iter=self.rounds * (2 if pooled else 1), max_leaf_nodes=self.leaves * (4 if pooled else 1),
+            max_features=min(self.max_features * (3 if pooled else 1), 1.0), learning_rate=self.learning_rate,
+            l2_regularization=self.l2, min_samples_leaf=self.min_samples_leaf,
             categorical_features=categorical or None, early_stopping=bool(held_out), scoring="loss",
             n_iter_no_change=self.patience, random_state=seed % 2**32,
         )  # fmt: skip

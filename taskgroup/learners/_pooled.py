@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -56,6 +56,8 @@ class Problem:
         Rows to stop by, and not to fit; none when there are too few.
     categorical : tuple of int
         Columns of `x` that hold codes.
+    n_tasks : int
+        Tasks whose rows are stacked.
     """
 
     kind: Kind
@@ -66,12 +68,16 @@ class Problem:
     offset: Floats | None
     stop: NDArray[np.bool_]
     categorical: tuple[int, ...]
+    n_tasks: int = 1
 
-    def part(self, rows: NDArray[np.bool_]) -> Problem:
-        """Return the problem on some of its rows, none of which are to stop by."""
+    def parts(self) -> list[Problem]:
+        """Return the rows to fit and, unless there are none, those to stop by."""
+        return [self.take(rows) for rows in (~self.stop, self.stop) if rows.any()]
+
+    def take(self, rows: NDArray[np.bool_]) -> Problem:
+        """Return the problem on some of its rows."""
         weight, offset = (None if v is None else v[rows] for v in (self.weight, self.offset))
-        none = np.zeros(int(rows.sum()), bool)
-        return Problem(self.kind, self.n_classes, self.x[rows], self.y[rows], weight, offset, none, self.categorical)
+        return replace(self, x=self.x[rows], y=self.y[rows], weight=weight, offset=offset, stop=self.stop[rows])
 
 
 class Model(ABC):
@@ -212,7 +218,7 @@ class PooledLearner(Learner):
             weight = None if weight is None else weight.reshape(-1, n).mean(0)
         problem = Problem(
             _problem_kind(kind, classes), len(classes or "1"), inputs, y.astype(np.float64), weight, start,
-            _usable(y, stop[rows]), categorical,
+            _usable(y, stop[rows]), categorical, len(tasks) if how == "pooled" else 1,
         )  # fmt: skip
         model = self._fit_model(problem, seed)
         return _Part(names, how, center, scale, classes, model), len(inputs) * model.rounds
