@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from taskgroup.cost import Cost
+from taskgroup.data import InputSchema
 from taskgroup.learners._base import Context, Document, Fitted, Learner, Order, Saved
 from taskgroup.learners._examples import Examples, Inputs, Packed
 from taskgroup.learners._kept_back import kept_back
@@ -102,7 +103,7 @@ class Nets(Learner):
 
     def starts_from(self, arm: str) -> str | None:
         """Return "all-in-one" for groups of shared bottoms."""
-        warm = self.start == "all-in-one" and self.arch == "shared-bottom"
+        warm = self.start == "all-in-one" and self.arch in ("shared-bottom", "tabm")
         return "all-in-one" if warm and arm not in ("all-in-one", "per-task", "units") else None
 
     def fit_many(
@@ -119,7 +120,7 @@ class Nets(Learner):
         data = TrainingData.from_rows(
             examples.tasks, examples.schema, examples.inputs.scaled, examples.Y, fit_rows, stop_rows, examples.weights
         )
-        networks = [self._network(order, seed) for order in orders]
+        networks = [self._network(order, seed, examples.schema) for order in orders]
         context = Context(examples.tasks, examples.schema, self._make_encoder)
         models = [self._model(order, network, data, start, context) for order, network in zip(orders, networks, strict=True)]
         weights = [dict(zip(order.tasks, order.weights or (), strict=False)) for order in orders]
@@ -156,7 +157,7 @@ class Nets(Learner):
         hidden = tuple(max(1, round(h * width)) for h in self.hidden)
         return replace(self, hidden=hidden, dropout=dropout, settings=settings, tune_by=1)
 
-    def _network(self, order: Order, stream: int) -> Network:
+    def _network(self, order: Order, stream: int, schema: InputSchema) -> Network:
         return Network(
             order.tasks, self.hidden, order.seed, stream, self.arch, self.dropout,
             self.encoder if isinstance(self.encoder, str) else "custom",
