@@ -123,7 +123,7 @@ def test_answers_are_finite_and_in_target_units(kind):
 def test_costs_are_counted(kind):
     cost = make(kind).fit(table(), TASKS.names, ROWS).cost
     assert cost.n_models == 1
-    assert cost.params > 0
+    assert cost.params > 0 or kind in NEEDS
     assert cost.bytes > 0
     assert cost.train_seconds >= 0
 

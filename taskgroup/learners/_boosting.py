@@ -1,8 +1,8 @@
 """Gradient-boosted trees of scikit-learn on histograms, for tables with missing values and categories.
 
 Tasks that are fitted jointly share one model per kind, see :mod:`taskgroup.learners._pooled`. Since every task asks for
-splits of its own, a pooled model has twice the rounds, and trees of four times the leaves, of which each split sees three
-times the features: so that it finds the task among them. (Measured on emotions, birds and yeast.) A file holds the nodes of
+splits of its own, a pooled model has twice the rounds, and each split sees three times the features: so that it finds
+the task among them. A file holds the nodes of
 the trees as plain arrays; what answers for it is a walk of our own, equal to scikit-learn's.
 """
 
@@ -38,7 +38,7 @@ class Boosting(PooledLearner):
     learning_rate, l2 : float
         Shrinkage of each tree, and penalty on its leaves.
     leaves : int
-        Leaves of a tree at most, of a model of one task.
+        Leaves of a tree at most.
     min_samples_leaf : int
         Fitted rows of a leaf at least.
     max_features : float
@@ -53,7 +53,7 @@ class Boosting(PooledLearner):
     patience: int = 20
     learning_rate: float = 0.05
     l2: float = 5.0
-    leaves: int = 8
+    leaves: int = 31
     min_samples_leaf: int = 5
     max_features: float = 0.1
     stop_share: float = field(default=0.0, kw_only=True)
@@ -70,7 +70,7 @@ class Boosting(PooledLearner):
                 held_out["sample_weight_val"] = problem.weight[stop]
         pooled = problem.n_tasks > 1
         estimator = (HistGradientBoostingRegressor if regression else HistGradientBoostingClassifier)(
-            max_iter=self.rounds * (2 if pooled else 1), max_leaf_nodes=self.leaves * (4 if pooled else 1),
+            max_iter=self.rounds * (2 if pooled else 1), max_leaf_nodes=self.leaves,
             max_features=min(self.max_features * (3 if pooled else 1), 1.0), learning_rate=self.learning_rate,
             l2_regularization=self.l2, min_samples_leaf=self.min_samples_leaf,
             categorical_features=categorical or None, early_stopping=bool(held_out), scoring="loss",
@@ -84,7 +84,7 @@ class Boosting(PooledLearner):
         return _Trees.of(estimator, problem.x[fit], categorical)
 
     @classmethod
-    def _load_model(cls, saved: Saved) -> Model:
+    def _load_model(cls, saved: Saved, own: Any = None) -> Model:
         arrays, document = saved
         categories = {int(j): arrays[f"categories{j}"] for j in document["categorical"]}
         nodes = {name: arrays[name] for name in _Trees.names}
@@ -155,6 +155,12 @@ class _Trees(Model):
         """Return the nodes, where answers start, and the known categories."""
         categories = {f"categories{j}": known for j, known in self.categories.items()}
         return Saved({**self.nodes, "start": self.start, **categories}, {"categorical": list(self.categories)})
+
+    @property
+    def size(self) -> int:
+        """Numbers that it learned: a feature and a threshold of each split, a value of each leaf."""
+        leaves = int((self.nodes["feature"] < 0).sum())
+        return 2 * (len(self.nodes["feature"]) - leaves) + leaves
 
     def _coded(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return features whose categories are numbered 0, 1, ...; those that no fitted row has count as missing."""

@@ -87,7 +87,7 @@ class CatBoost(PooledLearner):
         return _Booster(model, problem.categorical, start)
 
     @classmethod
-    def _load_model(cls, saved: Saved) -> Model:
+    def _load_model(cls, saved: Saved, own: Any = None) -> Model:
         catboost = optional("catboost", "a model of the learner 'catboost'")
         model = catboost.CatBoost()
         model.load_model(blob=as_bytes(saved.arrays["model"]))

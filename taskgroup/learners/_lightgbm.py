@@ -29,7 +29,7 @@ class LightGBM(PooledLearner):
     learning_rate, l2 : float
         Shrinkage of each tree, and penalty on its leaves.
     leaves : int
-        Leaves of a tree at most, of a model of one task.
+        Leaves of a tree at most.
     min_samples_leaf : int
         Fitted rows of a leaf at least.
     max_features : float
@@ -43,7 +43,7 @@ class LightGBM(PooledLearner):
     patience: int = 20
     learning_rate: float = 0.05
     l2: float = 5.0
-    leaves: int = 8
+    leaves: int = 31
     min_samples_leaf: int = 5
     max_features: float = 0.1
     stop_share: float = field(default=0.0, kw_only=True)
@@ -57,7 +57,7 @@ class LightGBM(PooledLearner):
         objective = {"binary": "binary", "multiclass": "multiclass", "regression": "regression"}[problem.kind]
         options: dict[str, Any] = {
             "objective": objective, "learning_rate": self.learning_rate, "lambda_l2": self.l2,
-            "num_leaves": self.leaves * (4 if pooled else 1), "min_data_in_leaf": self.min_samples_leaf,
+            "num_leaves": self.leaves, "min_data_in_leaf": self.min_samples_leaf,
             "feature_fraction_bynode": min(self.max_features * (3 if pooled else 1), 1.0),
             "boost_from_average": problem.offset is None, "seed": seed % 2**31, "deterministic": True,
             "force_row_wise": True, "num_threads": 1, "verbosity": -1, "feature_pre_filter": False,
@@ -82,7 +82,7 @@ class LightGBM(PooledLearner):
         return _Booster(lightgbm.Booster(model_str=text), text)
 
     @classmethod
-    def _load_model(cls, saved: Saved) -> Model:
+    def _load_model(cls, saved: Saved, own: Any = None) -> Model:
         lightgbm = optional("lightgbm", "a model of the learner 'lightgbm'")
         text = as_bytes(saved.arrays["model"]).decode()
         return _Booster(lightgbm.Booster(model_str=text), text)
@@ -101,6 +101,12 @@ class _Booster(Model):
     def save(self) -> Saved:
         """Return the text of the model."""
         return Saved({"model": from_bytes(self.text.encode())}, {})
+
+    @property
+    def size(self) -> int:
+        """Numbers that it learned: a feature and a threshold of each split, a value of each leaf."""
+        leaves = sum(tree["num_leaves"] for tree in self.booster.dump_model()["tree_info"])
+        return int(3 * leaves - 2 * self.booster.num_trees())
 
     def __getstate__(self) -> str:
         return self.text

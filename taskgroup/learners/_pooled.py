@@ -25,7 +25,7 @@ from taskgroup.learners._kept_back import kept_back
 from taskgroup.learners._stacked import Stacked, stacked, with_task
 from taskgroup.tasks import Kind, Task, TaskSet
 
-__all__ = ["FittedPooled", "Model", "PooledLearner", "Problem"]
+__all__ = ["FittedPooled", "Model", "PooledLearner", "Problem", "labels_of"]
 
 How = Literal["constant", "single", "pooled", "joint"]
 Floats = NDArray[np.float64]
@@ -94,6 +94,16 @@ class Model(ABC):
     def save(self) -> Saved:
         """Return what its file holds."""
 
+    @property
+    def bytes(self) -> int:
+        """Size of its file's arrays."""
+        return sum(array.nbytes for array in self.save().arrays.values())
+
+    @property
+    def size(self) -> int:
+        """Numbers that it learned; 0 where they cannot be told."""
+        return 0
+
 
 @dataclass(frozen=True)
 class PooledLearner(Learner):
@@ -109,6 +119,8 @@ class PooledLearner(Learner):
 
     offsets: ClassVar[bool] = True
     """Whether models can start at offsets."""
+    one_hot: ClassVar[bool] = False
+    """Whether the task is told by a column for each, instead of a column of numbers."""
 
     most_rows: int = field(default=300_000, kw_only=True)
     stop_share: float = field(default=0.15, kw_only=True)
@@ -130,7 +142,7 @@ class PooledLearner(Learner):
         start: Saved | None = None,
     ) -> list[Fitted]:
         """Return a model for every order."""
-        x = np.ascontiguousarray(examples.inputs.raw[rows])
+        x = np.ascontiguousarray(self._inputs(examples.inputs)[rows])
         stop = np.zeros(len(rows), bool)
         if self.stop_share:
             stop = np.isin(rows, kept_back(examples, rows, self.stop_share, seed)[1])
@@ -143,11 +155,14 @@ class PooledLearner(Learner):
         parts = []
         for p, entry in enumerate(document["parts"]):
             own = {name.partition("/")[2]: value for name, value in arrays.items() if name.startswith(f"{p}/")}
-            model = None if entry["how"] == "constant" else cls._load_model(Saved(own, entry["model"]))
+            model = None
+            if entry["how"] != "constant":
+                model = cls._load_model(Saved(own, entry["model"]), context.own)
             classes = None if entry["classes"] is None else tuple(entry["classes"])
-            part = _Part(tuple(entry["tasks"]), entry["how"], own["center"], own["scale"], classes, model)
+            part = _Part(tuple(entry["tasks"]), entry["how"], own["center"], own["scale"], classes, model, cls.one_hot)
             parts.append(part)
-        return FittedPooled(context.tasks.select(document["tasks"]), parts, Cost(**document["cost"]))
+        tasks = context.tasks.select(document["tasks"])
+        return FittedPooled(tasks, parts, Cost(**document["cost"]), document["scaled"])
 
     @abstractmethod
     def _fit_model(self, problem: Problem, seed: int) -> Model:
@@ -155,8 +170,16 @@ class PooledLearner(Learner):
 
     @classmethod
     @abstractmethod
-    def _load_model(cls, saved: Saved) -> Model:
-        """Return the model of a file."""
+    def _load_model(cls, saved: Saved, own: Any = None) -> Model:
+        """Return the model of a file, with what only the user can make again."""
+
+    @property
+    def _scaled(self) -> bool:
+        """Whether models read scaled inputs, instead of those that came."""
+        return False
+
+    def _inputs(self, inputs: Inputs) -> NDArray[np.float32]:
+        return inputs.scaled if self._scaled else inputs.raw
 
     def _joins(self, kind: Kind) -> bool:
         """Return whether one model can answer several tasks of a kind at once where no label is missing."""
@@ -167,7 +190,7 @@ class PooledLearner(Learner):
     ) -> FittedPooled:
         began = time.process_time()
         tasks = examples.tasks.select(order.tasks)
-        Y, W = _labels(examples, rows, order)
+        Y, W = labels_of(examples, rows, order)
         categorical = tuple(sorted(examples.schema.categories))
         parts, seen = [], 0
         for columns in _pools(tasks):
@@ -179,7 +202,7 @@ class PooledLearner(Learner):
             n_models=1, params=sum(part.size for part in parts), bytes=sum(part.bytes for part in parts),
             train_seconds=time.process_time() - began, train_examples=seen,
         )  # fmt: skip
-        return FittedPooled(tasks, parts, cost)
+        return FittedPooled(tasks, parts, cost, self._scaled)
 
     def _fit_part(
         self,
@@ -199,7 +222,7 @@ class PooledLearner(Learner):
             found, y = np.unique(own.y, return_inverse=True)
             classes = tuple(found.astype(int).tolist())
         if len(np.unique(y)) < 2:
-            return _Part(names, "constant", center, scale, None, None), 0
+            return _Part(names, "constant", center, scale, None, None, self.one_hot), 0
         how: How = "single" if len(tasks) == 1 else "joint" if own.complete and self._joins(kind) else "pooled"
         start = None
         if kind == "regression":
@@ -210,7 +233,8 @@ class PooledLearner(Learner):
             center = np.zeros_like(center)
         inputs, weight, rows = x[own.row], own.weight, own.row
         if how == "pooled":
-            inputs, categorical = with_task(inputs, own.task), (*categorical, x.shape[1])
+            inputs = with_task(inputs, own.task, len(tasks) if self.one_hot else 0)
+            categorical = categorical if self.one_hot else (*categorical, x.shape[1])
         elif how == "joint":  # stacked task by task, each with the same rows
             n = len(own.row) // len(tasks)
             inputs, rows = inputs[:n], own.row[:n]
@@ -221,7 +245,7 @@ class PooledLearner(Learner):
             _usable(y, stop[rows]), categorical, len(tasks) if how == "pooled" else 1,
         )  # fmt: skip
         model = self._fit_model(problem, seed)
-        return _Part(names, how, center, scale, classes, model), len(inputs) * model.rounds
+        return _Part(names, how, center, scale, classes, model, self.one_hot), len(inputs) * model.rounds
 
 
 @dataclass(eq=False)
@@ -234,6 +258,7 @@ class _Part:
     scale: Floats
     classes: tuple[int, ...] | None  # those that have rows, of a multiclass task
     model: Model | None
+    one_hot: bool
 
     def outputs(self, x: NDArray[np.float32]) -> Floats:
         """Return packed outputs (n, n_outputs) of features as they came."""
@@ -245,8 +270,9 @@ class _Part:
             packed[:, self.classes] = log_softmax(np.hstack([0 * raw, raw]) if raw.shape[1] == 1 else raw, axis=1)
             return packed
         if self.how == "pooled":
-            tasks = range(len(self.tasks))
-            raw = np.hstack([self.model.raw(with_task(x, np.full(len(x), t))) for t in tasks])
+            marks = len(self.tasks) if self.one_hot else 0
+            told = (with_task(x, np.full(len(x), t), marks) for t in range(len(self.tasks)))
+            raw = np.hstack([self.model.raw(own) for own in told])
         else:
             raw = self.model.raw(x)
         return raw * self.scale + self.center
@@ -265,11 +291,11 @@ class _Part:
 
     @property
     def bytes(self) -> int:
-        return sum(array.nbytes for array in self.arrays.values())
+        return self.model.bytes if self.model is not None else 0
 
     @property
     def size(self) -> int:
-        return sum(array.size for array in self.arrays.values() if array.dtype.kind == "f")
+        return self.model.size if self.model is not None else len(self.center)
 
 
 @dataclass(eq=False)
@@ -279,6 +305,7 @@ class FittedPooled(Fitted):
     names: TaskSet
     parts: list[_Part]
     cost: Cost
+    scaled: bool = False  # which inputs it reads
 
     @property
     def tasks(self) -> tuple[str, ...]:  # type: ignore[override]
@@ -289,17 +316,18 @@ class FittedPooled(Fitted):
         """Return packed outputs (n, n_outputs); regression answers are in target units."""
         packed = np.empty((len(inputs), self.names.n_outputs), np.float32)
         for part in self.parts:
-            packed[:, self.names.output_columns(part.tasks)] = part.outputs(inputs.raw)
+            packed[:, self.names.output_columns(part.tasks)] = part.outputs(inputs.scaled if self.scaled else inputs.raw)
         return packed
 
     def save(self) -> Saved:
         """Return the arrays of all parts under the number of the part."""
         arrays = {f"{p}/{name}": a for p, part in enumerate(self.parts) for name, a in part.arrays.items()}
-        document = {"tasks": self.tasks, "parts": [part.document for part in self.parts], "cost": self.cost.to_dict()}
+        document = {"tasks": self.tasks, "parts": [part.document for part in self.parts]}
+        document |= {"scaled": self.scaled, "cost": self.cost.to_dict()}
         return Saved(arrays, document)
 
 
-def _labels(
+def labels_of(
     examples: Examples, rows: NDArray[np.int64], order: Order
 ) -> tuple[NDArray[np.float32], NDArray[np.float64] | None]:
     """Return targets, and the weights of labels times those of tasks."""

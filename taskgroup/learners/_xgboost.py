@@ -92,7 +92,7 @@ class XGBoost(PooledLearner):
         return _Booster(booster, types)
 
     @classmethod
-    def _load_model(cls, saved: Saved) -> Model:
+    def _load_model(cls, saved: Saved, own: Any = None) -> Model:
         xgboost = optional("xgboost", "a model of the learner 'xgboost'")
         booster = xgboost.Booster({"nthread": 1})
         booster.load_model(bytearray(as_bytes(saved.arrays["model"])))
