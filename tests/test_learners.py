@@ -10,7 +10,7 @@ from taskgroup.exceptions import InvalidInputError
 from taskgroup.learners import LEARNERS, Context, Examples, Inputs, Order, Saved, learner_class, make_learner
 from taskgroup.tasks import Task, TaskSet
 
-N, N_FIT = 260, 200
+N, N_FIT = 240, 190
 TASKS = TaskSet(
     [
         Task("a"), Task("b"), Task("c"), Task("m", "multiclass", 3), Task("r", "regression"),
@@ -20,18 +20,20 @@ TASKS = TaskSet(
 ROWS = np.random.default_rng(3).permutation(N)[:N_FIT].astype(np.int64)
 LEFT = np.setdiff1d(np.arange(N), ROWS)
 
+STEPS = {"epochs": 25, "batch_size": 32, "learning_rate": 0.02}
+TREE = "sklearn.tree._tree.Tree"  # what skops does not trust of scikit-learn by itself
 QUICK = {
     "linear": {},
-    "extra-trees": {"trees": 30},
-    "random-forest": {"trees": 30},
-    "boosting": {"rounds": 40},
-    "lightgbm": {"rounds": 40},
-    "xgboost": {"rounds": 40},
-    "catboost": {"rounds": 40},
-    "nets": {"hidden": (16,), "tune_by": 1, "settings": {"epochs": 40, "batch_size": 32, "learning_rate": 0.01}},
-    "wide-nets": {"hidden": (32,), "tune_by": 1, "settings": {"epochs": 40, "batch_size": 32, "learning_rate": 0.01}},
-    "tabm": {"hidden": (16,), "members": 4, "settings": {"epochs": 15}},
-    "estimator": {"estimator": "sklearn.ensemble:ExtraTreesRegressor"},
+    "extra-trees": {"trees": 20},
+    "random-forest": {"trees": 20},
+    "boosting": {"rounds": 20},
+    "lightgbm": {"rounds": 20},
+    "xgboost": {"rounds": 20},
+    "catboost": {"rounds": 20},
+    "nets": {"hidden": (16,), "tune_by": 1, "settings": STEPS},
+    "wide-nets": {"hidden": (32,), "tune_by": 1, "settings": STEPS},
+    "tabm": {"hidden": (16,), "members": 4, "settings": STEPS},
+    "estimator": {"estimator": "sklearn.tree:ExtraTreeRegressor", "trusted": (TREE,)},
 }
 NEEDS = {"lightgbm": "lightgbm", "xgboost": "xgboost", "catboost": "catboost", "estimator": "skops"}
 CATEGORICAL = ("boosting", "lightgbm", "xgboost", "catboost")  # that are given raw features
@@ -134,28 +136,25 @@ def test_a_saved_model_answers_the_same(kind, categories):
     examples = table(categories=categories)
     fitted = make(kind).fit(examples, TASKS.names, ROWS)
     inputs = examples.inputs.take(LEFT)
-    loaded = learner_class(kind).load(round_trip(fitted.save()), context(examples, own=fitted_types(kind)))
+    loaded = learner_class(kind).load(round_trip(fitted.save()), context(examples, own=[TREE]))
     assert loaded.tasks == TASKS.names
     np.testing.assert_allclose(loaded.outputs(inputs), fitted.outputs(inputs), rtol=1e-6, atol=1e-6)
     assert loaded.cost == fitted.cost
-    again = learner_class(kind).load(round_trip(loaded.save()), context(examples, own=fitted_types(kind)))
+    again = learner_class(kind).load(round_trip(loaded.save()), context(examples, own=[TREE]))
     np.testing.assert_array_equal(again.outputs(inputs), loaded.outputs(inputs))
-
-
-def fitted_types(kind):
-    return None
 
 
 @every
 def test_the_same_seed_gives_the_same_model_whatever_is_fitted_beside_it(kind):
     examples, learner = table(), make(kind)
-    orders = [Order(("a", "b"), 7), Order(("r", "s", "m"), 8)]
+    orders = [Order(("a", "b"), 7), Order(("r", "m"), 8)]
     first = learner.fit_many(examples, ROWS, orders, seed=2)
-    second = learner.fit_many(examples, ROWS, orders[::-1], seed=2)[::-1]
-    for one, two in zip(first, second, strict=True):
-        np.testing.assert_allclose(one.outputs(examples.inputs), two.outputs(examples.inputs), rtol=1e-5, atol=1e-5)
-        again = learner.fit_many(examples, ROWS, orders, seed=2)[first.index(one)]
-        np.testing.assert_array_equal(one.outputs(examples.inputs), again.outputs(examples.inputs))
+    again = learner.fit_many(examples, ROWS, orders, seed=2)
+    turned = learner.fit_many(examples, ROWS, orders[::-1], seed=2)[::-1]
+    for one, two, three in zip(first, again, turned, strict=True):
+        expected = one.outputs(examples.inputs)
+        np.testing.assert_array_equal(two.outputs(examples.inputs), expected)
+        np.testing.assert_allclose(three.outputs(examples.inputs), expected, rtol=1e-4, atol=1e-4)
 
 
 @every
@@ -189,7 +188,7 @@ def test_a_task_with_one_class_or_no_label(kind):
     Y[:, 3] = np.where(Y[:, 3] == 2, 1, Y[:, 3])  # no row of the last class
     Y[:, 4] = np.nan
     learner = make(kind)
-    for names in (TASKS.names, ("a",), ("b",), ("m",), ("r",), ("a", "b")):
+    for names in (TASKS.names, ("b",), ("r",), ("a", "b")):
         packed = learner.fit(with_targets(examples, Y), names, ROWS).outputs(examples.inputs.take(LEFT))
         assert np.isfinite(packed).all(), names
         if "a" in names:
@@ -205,7 +204,7 @@ def test_a_label_of_no_weight_counts_as_missing(kind):
     wrong = rng.random(examples.Y.shape) < 0.2
     holes = np.where(wrong, np.nan, examples.Y).astype(np.float32)
     flipped = np.where(wrong, (examples.Y + 1) % 2, examples.Y).astype(np.float32)
-    for names in (("a", "c", "r"), ("c",)):
+    for names in (("a", "c", "r"),):
         missing = learner.fit(with_targets(examples, holes), names, ROWS).outputs(examples.inputs)
         weights = np.where(wrong, 0.0, 1.0).astype(np.float32)
         unweighted = learner.fit(with_targets(examples, flipped, weights), names, ROWS).outputs(examples.inputs)
@@ -226,6 +225,16 @@ def test_weights_are_respected(kind):
     doubled = Examples(TASKS, schema, Inputs.of(X, schema), Y, weights)
     packed = make(kind).fit(doubled, ("a", "b"), np.arange(200)).outputs(doubled.inputs)
     assert ((packed[:100] > 0) == (Y[:100, :2] > 0)).mean() > 0.7
+
+
+@pytest.mark.parametrize("kind", ["extra-trees", "random-forest"])
+def test_a_weighted_forest_answers_the_same_from_its_file(kind):
+    examples = table()
+    weights = np.random.default_rng(2).uniform(0.1, 3.0, examples.Y.shape).astype(np.float32)
+    weighted = with_targets(examples, examples.Y, weights)
+    fitted = make(kind).fit(weighted, TASKS.names, ROWS)
+    loaded = learner_class(kind).load(round_trip(fitted.save()), context(examples))
+    np.testing.assert_allclose(loaded.outputs(examples.inputs), fitted.outputs(examples.inputs), rtol=1e-6, atol=1e-6)
 
 
 @every
@@ -254,6 +263,36 @@ def test_what_it_says_of_itself(kind):
     assert learner.about
     assert learner.supports(table()) is None
     assert learner.declines("all-in-one", [2], 100) is None
+
+
+def test_an_ensemble_of_networks_takes_piecewise_linear_embeddings():
+    examples = table()
+    fitted = make("tabm", n_bins=4).fit(examples, TASKS.names, ROWS)
+    edges = fitted.model.embed.edges
+    assert edges.shape == (5, 5)  # five numeric columns beside the categorical one
+    loaded = learner_class("tabm").load(round_trip(fitted.save()), context(examples))
+    np.testing.assert_allclose(loaded.outputs(examples.inputs), fitted.outputs(examples.inputs), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", CATEGORICAL)
+@pytest.mark.parametrize("names", [("a", "b", "c"), ("r", "s"), ("m",)])
+def test_boosting_stops_by_rows_of_its_own(kind, names):
+    examples = table(missing=0.0)
+    learner = make(kind, rounds=200, learning_rate=0.3, patience=5, stop_share=0.2)
+    fitted = learner.fit(examples, names, ROWS)
+    assert all(part.model.rounds < 200 for part in fitted.parts)
+    loaded = learner_class(kind).load(round_trip(fitted.save()), context(examples))
+    np.testing.assert_allclose(loaded.outputs(examples.inputs), fitted.outputs(examples.inputs), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["xgboost", "catboost"])
+def test_complete_labels_share_trees(kind):
+    examples = table(missing=0.0)
+    fitted = make(kind).fit(examples, TASKS.names, ROWS)
+    assert [part.how for part in fitted.parts] == ["joint", "joint", "single"]
+    assert [part.how for part in make(kind).fit(table(), TASKS.names, ROWS).parts] == ["pooled", "pooled", "single"]
+    packed = fitted.outputs(examples.inputs.take(LEFT))
+    assert all(share_right(examples, name, packed) > 0.5 for name in TASKS.names)
 
 
 @pytest.mark.parametrize("kind", CATEGORICAL)

@@ -158,9 +158,7 @@ class Learner(ABC):
         """Return the arm whose tuning an arm takes over, or None when there is nothing to tune."""
         return None
 
-    def tune(
-        self, examples: Examples, rows: NDArray[np.int64], orders: Sequence[Order], *, seed: int = 0
-    ) -> Self:
+    def tune(self, examples: Examples, rows: NDArray[np.int64], orders: Sequence[Order], *, seed: int = 0) -> Self:
         """Return the learner with options that do best on some of the rows, for models like those of `orders`."""
         return self
 

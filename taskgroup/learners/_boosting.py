@@ -59,9 +59,7 @@ class Boosting(PooledLearner):
     stop_share: float = field(default=0.0, kw_only=True)
 
     def _fit_model(self, problem: Problem, seed: int) -> Model:
-        categorical = [
-            j for j in problem.categorical if len(_known(problem.x[:, j])) <= _MOST_CATEGORIES
-        ]
+        categorical = [j for j in problem.categorical if len(_known(problem.x[:, j])) <= _MOST_CATEGORIES]
         regression, stop, fit = problem.kind == "regression", problem.stop, ~problem.stop
         held_out: dict[str, Any] = {}
         if stop.any():

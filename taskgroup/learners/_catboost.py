@@ -67,7 +67,9 @@ class CatBoost(PooledLearner):
         baseline = None if joint else problem.offset  # losses of several targets take none
         fit, *stop = (
             catboost.Pool(
-                _features(catboost, part.x, problem.categorical), part.y, weight=part.weight,
+                _features(catboost, part.x, problem.categorical),
+                part.y,
+                weight=part.weight,
                 baseline=None if baseline is None else part.offset,
             )
             for part in problem.parts()

@@ -1,8 +1,8 @@
 """Any estimator or pipeline of scikit-learn's kind that a user brings.
 
 A regressor regresses on 0/1 columns, one per output, like our forests: on all at once where it says that it takes
-several targets (a missing label is then the mean of its column), else on the columns stacked, with the column as one-hot
-inputs. Its answers for classes are clipped to [0, 1]. A classifier answers binary tasks at once where it takes several
+several targets (a missing label is then the mean of its column), else on the columns stacked, with the column as
+one-hot inputs. Its answers for classes are clipped to [0, 1]. A classifier answers binary tasks at once where it takes several
 labels and none is missing, else stacked, with the task as one-hot inputs; multiclass tasks have an estimator each.
 """
 
@@ -22,7 +22,7 @@ from taskgroup.learners import _user as user
 from taskgroup.learners._base import Context, Document, Fitted, Order, Saved
 from taskgroup.learners._columns import Columns, logits_of
 from taskgroup.learners._examples import Examples, Inputs, Packed
-from taskgroup.learners._pooled import FittedPooled, Model, PooledLearner, Problem, labels_of
+from taskgroup.learners._pooled import Model, PooledLearner, Problem, labels_of
 from taskgroup.learners._stacked import stacked, with_task
 from taskgroup.tasks import Kind
 
@@ -116,9 +116,7 @@ class UserEstimator(PooledLearner):
     def _fit_model(self, problem: Problem, seed: int) -> Model:
         estimator = user.seeded(self.estimator, seed)
         if problem.kind == "regression":
-            raise InvalidInputError(
-                f"{user.named(estimator)} is a classifier; regression tasks need a regressor."
-            )
+            raise InvalidInputError(f"{user.named(estimator)} is a classifier; regression tasks need a regressor.")
         fitted = user.fit(estimator, problem.x, problem.y.astype(np.int64), problem.weight)
         width = problem.y.shape[1] if problem.y.ndim == 2 else 1 if problem.kind == "binary" else problem.n_classes
         return _Answers(fitted, problem.kind, width, len(problem.x), self.trusted)

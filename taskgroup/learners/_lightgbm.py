@@ -66,7 +66,11 @@ class LightGBM(PooledLearner):
             options["num_class"] = problem.n_classes
         fit, *stop = (
             lightgbm.Dataset(
-                part.x, part.y, weight=part.weight, init_score=part.offset, params={"verbosity": -1},
+                part.x,
+                part.y,
+                weight=part.weight,
+                init_score=part.offset,
+                params={"verbosity": -1},
                 categorical_feature=list(problem.categorical),
             )
             for part in problem.parts()

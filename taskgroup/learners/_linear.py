@@ -59,9 +59,7 @@ class Linear(Learner):
         """Return the arm itself while strengths are not chosen."""
         return arm if len(self.strengths) > 1 and not self.chosen else None
 
-    def tune(
-        self, examples: Examples, rows: NDArray[np.int64], orders: Sequence[Order], *, seed: int = 0
-    ) -> Self:
+    def tune(self, examples: Examples, rows: NDArray[np.int64], orders: Sequence[Order], *, seed: int = 0) -> Self:
         """Return the learner with a strength for every task."""
         names = list(dict.fromkeys(name for order in orders for name in order.tasks))
         x, keep = _matrix(examples.inputs.scaled), kept_back(examples, rows, _KEPT_BACK, seed)
@@ -92,9 +90,7 @@ class Linear(Learner):
     def load(cls, saved: Saved, context: Context) -> FittedLinear:
         """Return the linear models of a file."""
         arrays, document = saved
-        return FittedLinear(
-            tuple(document["tasks"]), arrays["weight"], arrays["bias"], Cost(**document["cost"])
-        )
+        return FittedLinear(tuple(document["tasks"]), arrays["weight"], arrays["bias"], Cost(**document["cost"]))
 
 
 @dataclass(eq=False)
@@ -201,7 +197,9 @@ def _by_class(task: Task, model: LogisticRegression) -> tuple[NDArray[np.float64
     return weight, bias
 
 
-def _loss(task: Task, outputs: NDArray[np.float64], y: NDArray[np.float32], weight: NDArray[np.float32] | None) -> float:
+def _loss(
+    task: Task, outputs: NDArray[np.float64], y: NDArray[np.float32], weight: NDArray[np.float32] | None
+) -> float:
     if task.kind == "regression":
         losses = (outputs[:, 0] - y) ** 2
     elif task.kind == "binary":

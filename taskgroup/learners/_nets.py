@@ -90,9 +90,7 @@ class Nets(Learner):
         """Return the arm whose tuning an arm takes over: groups that start from all-in-one networks share theirs."""
         return None if self.tune_by < 2 else "per-task" if arm == "per-task" else "all-in-one"
 
-    def tune(
-        self, examples: Examples, rows: NDArray[np.int64], orders: Sequence[Order], *, seed: int = 0
-    ) -> Self:
+    def tune(self, examples: Examples, rows: NDArray[np.int64], orders: Sequence[Order], *, seed: int = 0) -> Self:
         """Return the candidate whose networks have the least mean loss on the rows that they stop by."""
         variants = [self._variant(*candidate) for candidate in CANDIDATES[: self.tune_by]]
         losses = [
@@ -122,7 +120,9 @@ class Nets(Learner):
         )
         networks = [self._network(order, seed, examples.schema) for order in orders]
         context = Context(examples.tasks, examples.schema, self._make_encoder)
-        models = [self._model(order, network, data, start, context) for order, network in zip(orders, networks, strict=True)]
+        models = [
+            self._model(order, network, data, start, context) for order, network in zip(orders, networks, strict=True)
+        ]
         weights = [dict(zip(order.tasks, order.weights or (), strict=False)) for order in orders]
         found = fit_many(models, data, seeds=[n.stream for n in networks], weights=weights, settings=self.settings)
         fitted: list[Fitted] = []

@@ -316,7 +316,9 @@ class FittedPooled(Fitted):
         """Return packed outputs (n, n_outputs); regression answers are in target units."""
         packed = np.empty((len(inputs), self.names.n_outputs), np.float32)
         for part in self.parts:
-            packed[:, self.names.output_columns(part.tasks)] = part.outputs(inputs.scaled if self.scaled else inputs.raw)
+            packed[:, self.names.output_columns(part.tasks)] = part.outputs(
+                inputs.scaled if self.scaled else inputs.raw
+            )
         return packed
 
     def save(self) -> Saved:

@@ -80,7 +80,7 @@ def with_task(x: NDArray[Any], task: NDArray[np.int64], one_hot: int = 0) -> NDA
 def _center(task: Task, y: Floats, weight: Floats | None) -> Floats:
     if task.kind == "regression":
         return np.array([np.average(y, weights=weight) if len(y) else 0.0])
-    shares = np.log(np.bincount(y.astype(int), weight, minlength=task.n_classes or 2) + 0.5)
+    shares: Floats = np.log(np.bincount(y.astype(int), weight, minlength=task.n_classes or 2) + 0.5)
     return shares[1:] - shares[:1] if task.kind == "binary" else shares
 
 

@@ -8,7 +8,8 @@ from typing import ClassVar, Literal
 from taskgroup.data import InputSchema
 from taskgroup.learners._base import Context, Order, Saved
 from taskgroup.learners._nets import Nets
-from taskgroup.models import MultiTaskModel, TabM as Model
+from taskgroup.models import MultiTaskModel
+from taskgroup.models import TabM as Model
 from taskgroup.training import FitSettings, Network, TrainingData
 
 __all__ = ["TabM"]

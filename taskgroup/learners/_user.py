@@ -21,7 +21,8 @@ from taskgroup.learners._base import Document, Saved
 from taskgroup.learners._extras import as_bytes, from_bytes, missing, optional
 
 __all__ = [
-    "answer", "classifies", "fit", "makes", "named", "pack", "seeded", "size_of", "takes_missing", "takes_several", "unpack",
+    "answer", "classifies", "fit", "makes", "named", "pack", "seeded", "size_of", "takes_missing", "takes_several",
+    "unpack",
 ]  # fmt: skip
 
 Source = Any
@@ -54,8 +55,10 @@ def seeded(source: Source, seed: int) -> Any:
     """Return a fresh estimator whose every `random_state` that is None is the seed."""
     estimator = makes(source)
     if hasattr(estimator, "get_params"):
-        names = [name for name, value in estimator.get_params().items() if name.endswith("random_state") and value is None]
-        estimator.set_params(**{name: seed % 2**31 for name in names})
+        names = [
+            name for name, value in estimator.get_params().items() if name.endswith("random_state") and value is None
+        ]
+        estimator.set_params(**dict.fromkeys(names, seed % 2**31))
     return estimator
 
 
@@ -122,7 +125,9 @@ def answer(estimator: Any, method: str, x: NDArray[Any], width: int) -> NDArray[
         )
     if not np.isfinite(values).all():
         bad = int((~np.isfinite(values)).any(1).sum())
-        raise LearnerError(f"{named(estimator)}.{method} must return finite numbers; got NaN or infinity in {bad} rows.")
+        raise LearnerError(
+            f"{named(estimator)}.{method} must return finite numbers; got NaN or infinity in {bad} rows."
+        )
     return values.astype(np.float64)
 
 

@@ -78,8 +78,13 @@ class XGBoost(PooledLearner):
         types = ["c" if j in set(categorical) else "float" for j in range(problem.x.shape[1])]
         fit, *stop = (
             xgboost.DMatrix(
-                part.x, part.y, weight=part.weight, base_margin=part.offset, feature_types=types,
-                enable_categorical=bool(categorical), nthread=1,
+                part.x,
+                part.y,
+                weight=part.weight,
+                base_margin=part.offset,
+                feature_types=types,
+                enable_categorical=bool(categorical),
+                nthread=1,
             )
             for part in problem.parts()
         )

@@ -1,7 +1,7 @@
 """TabM: an ensemble of networks that share almost all weights (Gorishniy et al., arXiv 2410.24210).
 
-Member m's layer is ``s_m * W (r_m * x) + b_m`` (BatchEnsemble, arXiv 2002.06715, equation 5): one matrix W for all, and
-vectors r_m, s_m, b_m of the member's own. At the start the members differ only by the signs in the r of the first layer;
+Member m's layer is ``s_m * W (r_m * x) + b_m`` (BatchEnsemble, arXiv 2002.06715, equation 5): one matrix W for all,
+and vectors r_m, s_m, b_m of the member's own. At the start the members differ only by the signs in the r of the first layer;
 every member has heads of its own. All members read the same batch.
 """
 
@@ -106,7 +106,7 @@ class TabM(MultiTaskModel):
         return packed
 
     def logits(self, x: Tensor) -> Tensor:
-        """Return packed logits (B, n_outputs) of the mean of the members' probabilities, or the mean of their values."""
+        """Return packed logits (B, n_outputs) of the members' mean probabilities, or their mean values."""
         return self.merged(self.member_logits(x))
 
     def merged(self, members: Tensor) -> Tensor:
