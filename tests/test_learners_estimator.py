@@ -20,9 +20,10 @@ from taskgroup.learners._estimator import UserEstimator
 from taskgroup.tasks import Task, TaskSet
 
 COMPILED = (
-    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor", "sklearn.metrics._dist_metrics.EuclideanDistance64",
+    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+    "sklearn.metrics._dist_metrics.EuclideanDistance64",
     "sklearn.neighbors._kd_tree.KDTree",
-)  # fmt: skip
+)
 N = 120
 ROWS = np.arange(90)
 LABELS = TaskSet([Task("a"), Task("b"), Task("m", "multiclass", 3)])
@@ -77,7 +78,8 @@ class Refuses(ClassifierMixin, BaseEstimator):
 
 @pytest.mark.parametrize("missing", [False, True])
 @pytest.mark.parametrize(
-    "estimator", [pipeline, LogisticRegression(), LinearSVC(), HistGradientBoostingClassifier(max_iter=20), SVR(), Ridge()],
+    "estimator",
+    [pipeline, LogisticRegression(), LinearSVC(), HistGradientBoostingClassifier(max_iter=5), SVR(), Ridge()],
     ids=lambda estimator: getattr(estimator, "__name__", type(estimator).__name__),
 )  # fmt: skip
 def test_any_estimator_answers_binary_and_multiclass_tasks(estimator, missing):
@@ -123,7 +125,7 @@ def test_features_come_raw_to_what_takes_missing_ones():
 
 def test_a_name_is_looked_for_in_the_working_directory(tmp_path, monkeypatch):
     (tmp_path / "models_of_mine.py").write_text(
-        "from sklearn.linear_model import Ridge\n\ndef make():\n    return Ridge(alpha=2.0)\n\nready = Ridge(alpha=3.0)\n"
+        "from sklearn.linear_model import Ridge\n\ndef make():\n    return Ridge(alpha=2.0)\n\nready = Ridge(alpha=3)\n"
     )
     monkeypatch.chdir(tmp_path)
     table = examples()

@@ -2,8 +2,9 @@
 
 A regressor regresses on 0/1 columns, one per output, like our forests: on all at once where it says that it takes
 several targets (a missing label is then the mean of its column), else on the columns stacked, with the column as
-one-hot inputs. Its answers for classes are clipped to [0, 1]. A classifier answers binary tasks at once where it takes several
-labels and none is missing, else stacked, with the task as one-hot inputs; multiclass tasks have an estimator each.
+one-hot inputs. Its answers for classes are clipped to [0, 1]. A classifier answers binary tasks at once where it takes
+several labels and none is missing, else stacked, with the task as one-hot inputs; multiclass tasks have an estimator
+each.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ choose them together. Answers of classification tasks are logits of the mean lea
 tree's vote, which keeps every order.
 
 A file holds the nodes of the trees and, instead of the leaves' values, in which leaf each fitted row lies: values are
-means of the rows' targets and are made again from them. So its size does not grow with the number of tasks times leaves.
+means of the rows' targets and are made again from them. So its size does not grow with tasks times leaves.
 """
 
 from __future__ import annotations

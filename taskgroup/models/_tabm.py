@@ -1,8 +1,8 @@
 """TabM: an ensemble of networks that share almost all weights (Gorishniy et al., arXiv 2410.24210).
 
 Member m's layer is ``s_m * W (r_m * x) + b_m`` (BatchEnsemble, arXiv 2002.06715, equation 5): one matrix W for all,
-and vectors r_m, s_m, b_m of the member's own. At the start the members differ only by the signs in the r of the first layer;
-every member has heads of its own. All members read the same batch.
+and vectors r_m, s_m, b_m of the member's own. At the start the members differ by the signs in the r of the first layer
+and by their heads, which they do not share. All members read the same batch.
 """
 
 from __future__ import annotations
