@@ -21,7 +21,6 @@ ROWS = np.random.default_rng(3).permutation(N)[:N_FIT].astype(np.int64)
 LEFT = np.setdiff1d(np.arange(N), ROWS)
 
 STEPS = {"epochs": 25, "batch_size": 32, "learning_rate": 0.02}
-TREE = "sklearn.tree._tree.Tree"  # what skops does not trust of scikit-learn by itself
 QUICK = {
     "linear": {},
     "extra-trees": {"trees": 20},
@@ -33,7 +32,7 @@ QUICK = {
     "nets": {"hidden": (16,), "tune_by": 1, "settings": STEPS},
     "wide-nets": {"hidden": (32,), "tune_by": 1, "settings": STEPS},
     "tabm": {"hidden": (16,), "members": 4, "settings": STEPS},
-    "estimator": {"estimator": "sklearn.tree:ExtraTreeRegressor", "trusted": (TREE,)},
+    "estimator": {"estimator": "sklearn.linear_model:Ridge"},
 }
 NEEDS = {"lightgbm": "lightgbm", "xgboost": "xgboost", "catboost": "catboost", "estimator": "skops"}
 CATEGORICAL = ("boosting", "lightgbm", "xgboost", "catboost")  # that are given raw features
@@ -136,11 +135,11 @@ def test_a_saved_model_answers_the_same(kind, categories):
     examples = table(categories=categories)
     fitted = make(kind).fit(examples, TASKS.names, ROWS)
     inputs = examples.inputs.take(LEFT)
-    loaded = learner_class(kind).load(round_trip(fitted.save()), context(examples, own=[TREE]))
+    loaded = learner_class(kind).load(round_trip(fitted.save()), context(examples))
     assert loaded.tasks == TASKS.names
     np.testing.assert_allclose(loaded.outputs(inputs), fitted.outputs(inputs), rtol=1e-6, atol=1e-6)
     assert loaded.cost == fitted.cost
-    again = learner_class(kind).load(round_trip(loaded.save()), context(examples, own=[TREE]))
+    again = learner_class(kind).load(round_trip(loaded.save()), context(examples))
     np.testing.assert_array_equal(again.outputs(inputs), loaded.outputs(inputs))
 
 
@@ -331,6 +330,7 @@ def test_a_forest_keeps_its_answers_in_single_precision(kind):
         ("extra-trees", "per-task", [1] * 100, 2000, "100 forests on 2,000 rows each take too long"),
         ("wide-nets", "per-task", [1, 1], 10, "a control of width, for one model only"),
         ("boosting", "all-in-one", [600], 2000, "600 tasks on 2,000 rows each make more than 300,000 stacked rows"),
+        ("tabm", "per-task", [1] * 100, 2000, "100 ensembles of 4 networks on 2,000 rows each take too long"),
         ("lightgbm", "all-in-one", [600], 2000, "600 tasks on 2,000 rows each make more than 300,000 stacked rows"),
     ],
 )

@@ -77,7 +77,7 @@ class CatBoost(PooledLearner):
         model = catboost.CatBoost({
             "loss_function": losses[problem.kind], "iterations": self.rounds * (2 if pooled else 1),
             "learning_rate": self.learning_rate, "depth": self.depth, "l2_leaf_reg": self.l2,
-            "rsm": min(self.max_features * (3 if joint or pooled else 1), 1.0), "random_seed": seed % 2**31,
+            "rsm": min(self.max_features * (1.5 if joint or pooled else 1), 1.0), "random_seed": seed % 2**31,
             "thread_count": 1, "allow_writing_files": False, "logging_level": "Silent",
             "boost_from_average": baseline is None and problem.kind == "regression",
         })  # fmt: skip

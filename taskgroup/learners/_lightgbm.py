@@ -29,7 +29,7 @@ class LightGBM(PooledLearner):
     learning_rate, l2 : float
         Shrinkage of each tree, and penalty on its leaves.
     leaves : int
-        Leaves of a tree at most.
+        Leaves of a tree at most, of a model of one task.
     min_samples_leaf : int
         Fitted rows of a leaf at least.
     max_features : float
@@ -43,9 +43,9 @@ class LightGBM(PooledLearner):
     patience: int = 20
     learning_rate: float = 0.05
     l2: float = 5.0
-    leaves: int = 31
+    leaves: int = 16
     min_samples_leaf: int = 5
-    max_features: float = 0.1
+    max_features: float = 0.2
     stop_share: float = field(default=0.0, kw_only=True)
 
     def supports(self, examples: Examples) -> str | None:
@@ -57,8 +57,8 @@ class LightGBM(PooledLearner):
         objective = {"binary": "binary", "multiclass": "multiclass", "regression": "regression"}[problem.kind]
         options: dict[str, Any] = {
             "objective": objective, "learning_rate": self.learning_rate, "lambda_l2": self.l2,
-            "num_leaves": self.leaves, "min_data_in_leaf": self.min_samples_leaf,
-            "feature_fraction_bynode": min(self.max_features * (3 if pooled else 1), 1.0),
+            "num_leaves": self.leaves * (2 if pooled else 1), "min_data_in_leaf": self.min_samples_leaf,
+            "feature_fraction_bynode": min(self.max_features * (1.5 if pooled else 1), 1.0),
             "boost_from_average": problem.offset is None, "seed": seed % 2**31, "deterministic": True,
             "force_row_wise": True, "num_threads": 1, "verbosity": -1, "feature_pre_filter": False,
         }  # fmt: skip

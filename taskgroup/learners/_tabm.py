@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal
 
@@ -13,6 +14,8 @@ from taskgroup.models import TabM as Model
 from taskgroup.training import FitSettings, Network, TrainingData
 
 __all__ = ["TabM"]
+
+_PER_TASK_WORK = 10_000  # tasks times rows above which an ensemble per task is not tried unasked
 
 
 @dataclass(frozen=True)
@@ -34,14 +37,22 @@ class TabM(Nets):
     steady: ClassVar[bool] = True
 
     arch: str = "tabm"
-    hidden: tuple[int, ...] = (128, 128)
+    hidden: tuple[int, ...] = (256, 256)
     dropout: float = 0.1
-    settings: FitSettings = field(default_factory=lambda: FitSettings(learning_rate=2e-3, weight_decay=0.0))
+    settings: FitSettings = field(
+        default_factory=lambda: FitSettings(epochs=100, patience=16, batch_size=64, learning_rate=2e-3)
+    )
     start: Literal["all-in-one", "scratch"] = "scratch"
     tune_by: int = 1
     members: int = 32
     n_bins: int = 0
     d_embedding: int = 8
+
+    def declines(self, arm: str, sizes: Sequence[int], n_rows: int) -> str | None:
+        """Return that an ensemble per task costs too much, where it does."""
+        if arm == "per-task" and len(sizes) * n_rows > _PER_TASK_WORK:
+            return f"{len(sizes)} ensembles of {self.members} networks on {n_rows:,} rows each take too long"
+        return None
 
     def _network(self, order: Order, stream: int, schema: InputSchema) -> Network:
         network = super()._network(order, stream, schema)

@@ -49,7 +49,7 @@ class XGBoost(PooledLearner):
     learning_rate: float = 0.05
     l2: float = 5.0
     depth: int = 3
-    max_features: float = 0.1
+    max_features: float = 0.2
     shared_leaves: bool = True
     stop_share: float = field(default=0.0, kw_only=True)
 
@@ -67,7 +67,7 @@ class XGBoost(PooledLearner):
         options: dict[str, Any] = {
             "objective": objectives[problem.kind], "eta": self.learning_rate, "lambda": self.l2, "tree_method": "hist",
             "max_depth": self.depth + (2 if joint or pooled else 0), "min_child_weight": 1.0, "nthread": 1,
-            "colsample_bynode": min(self.max_features * (3 if joint or pooled else 1), 1.0), "seed": seed % 2**31,
+            "colsample_bynode": min(self.max_features * (1.5 if joint or pooled else 1), 1.0), "seed": seed % 2**31,
             "base_score": 0.0 if problem.kind == "regression" else 0.5, "verbosity": 0,
         }  # fmt: skip
         categorical = problem.categorical
