@@ -203,7 +203,9 @@ class TaskGroupEstimator(BaseEstimator):  # type: ignore[misc]
 
     def _encode(self, targets: NDArray[Any], names: Sequence[str]) -> tuple[Floats, TaskSet, list[Any]]:
         """Return targets as codes and values, the tasks, and the classes of each."""
-        columns, tasks, classes = [], [], []
+        columns: list[Floats] = []
+        tasks: list[Task] = []
+        classes: list[Any] = []
         for t, name in enumerate(names):
             values = targets[:, t]
             seen = ~_missing(values)
@@ -283,7 +285,7 @@ def _as_columns(y: Any, n: int) -> NDArray[Any]:
 
 def _missing(values: NDArray[Any]) -> NDArray[np.bool_]:
     if values.dtype.kind == "f":
-        return np.isnan(values)
+        return np.asarray(np.isnan(values))
     if values.dtype.kind == "O":
         return np.array([v is None or (isinstance(v, float) and v != v) for v in values])
     return np.zeros(len(values), bool)

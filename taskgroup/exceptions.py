@@ -7,6 +7,7 @@ A message names the thing, the rule, the value found and the next step.
 __all__ = [
     "ArtifactError",
     "InvalidInputError",
+    "LearnerError",
     "MissingDependencyError",
     "OverlapWarning",
     "TaskGroupError",
@@ -24,6 +25,10 @@ class InvalidInputError(TaskGroupError, ValueError):
 
 class ArtifactError(TaskGroupError, OSError):
     """A file or run directory is missing, damaged, of another format, or would be overwritten."""
+
+
+class LearnerError(TaskGroupError, RuntimeError):
+    """A learner that somebody else wrote has failed, or has answered what it must not; the message is its own."""
 
 
 class MissingDependencyError(TaskGroupError, ImportError):

@@ -75,7 +75,7 @@ def line_up(
             method = f"{name}/{arm.name}"
             if not _makes_sense(learner, arm, arms):
                 continue
-            reason = None if asked_arms or methods is not None else learner.declines(arm.name, examples)
+            reason = None if asked_arms or methods is not None else learner.declines(arm.name, arm.sizes(), examples)
             if reason is not None:
                 left_out[method] = reason
             else:

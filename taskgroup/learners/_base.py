@@ -120,6 +120,12 @@ class Learner(ABC):
     bulk: ClassVar[int] = 25
     """Models of one unit of work at most."""
 
+    def __post_init__(self) -> None:
+        """Take lists, as JSON has them, for tuples."""
+        for field in fields(self):  # type: ignore[arg-type]
+            if isinstance(value := getattr(self, field.name), list):
+                object.__setattr__(self, field.name, tuple(value))
+
     def options(self) -> Document:
         """Return the options as a JSON-able dictionary, from which ``type(self)(**options)`` makes the learner."""
         return self._fields()
@@ -147,8 +153,18 @@ class Learner(ABC):
         """Return why the learner cannot be fitted on these examples, or None."""
         return None
 
-    def declines(self, arm: str, examples: Examples) -> str | None:
-        """Return why an arm is not worth its cost unless it is asked for by name, or None."""
+    def declines(self, arm: str, sizes: Sequence[int], examples: Examples) -> str | None:
+        """Return why an arm is not worth its cost unless it is asked for by name, or None.
+
+        Parameters
+        ----------
+        arm : str
+            Name of the arm.
+        sizes : sequence of int
+            Number of tasks of each of the arm's models.
+        examples : Examples
+            The table.
+        """
         return None
 
     def tuned_on(self, arm: str) -> str | None:

@@ -48,6 +48,9 @@ class Columns:
         encoded = found.encode(Y)
         seen = ~np.isnan(encoded)
         found.mean[:] = np.where(seen, encoded, 0.0).sum(0) / np.maximum(seen.sum(0), 1)
+        for task, start in zip(tasks, tasks.first_outputs, strict=True):
+            if task.kind != "regression" and not seen[:, start].any():  # no label: every class is as likely
+                found.mean[start : start + task.n_outputs] = 1 / (task.n_classes or 2)
         return found
 
     def encode(self, Y: NDArray[np.float32]) -> Floats:

@@ -62,7 +62,7 @@ class Examples:
     Y : ndarray of float32 of shape (n, T)
         Targets, NaN where a label is missing.
     weights : ndarray of float32 of shape (n, T), optional
-        Weight of each label; 1 when left out.
+        Weight of each label; 1 when left out. A label of weight 0 counts as missing.
     """
 
     tasks: TaskSet
@@ -70,6 +70,10 @@ class Examples:
     inputs: Inputs
     Y: NDArray[np.float32]
     weights: NDArray[np.float32] | None = None
+
+    def __post_init__(self) -> None:
+        if self.weights is not None and (self.weights == 0).any():
+            object.__setattr__(self, "Y", np.where(self.weights == 0, np.float32(np.nan), self.Y))
 
     @classmethod
     def from_table(cls, table: TaskTable) -> Examples:

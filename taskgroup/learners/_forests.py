@@ -14,7 +14,7 @@ from __future__ import annotations
 import time
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -27,6 +27,7 @@ from taskgroup.learners._base import Context, Fitted, Learner, Order, Saved
 from taskgroup.learners._columns import Columns
 from taskgroup.learners._examples import Examples, Inputs, Packed
 from taskgroup.learners._fill import fill_missing
+from taskgroup.learners._trees import float32_below
 
 __all__ = ["ExtraTrees", "RandomForest"]
 
@@ -57,7 +58,7 @@ class _Forest(Learner):
     min_samples_leaf: int = 2
     max_features: str | float = "sqrt"
 
-    def declines(self, arm: str, examples: Examples) -> str | None:
+    def declines(self, arm: str, sizes: Sequence[int], examples: Examples) -> str | None:
         """Return that a forest per task, or controls of groups, cost too much, where they do."""
         n_rows, n_features = examples.inputs.scaled.shape
         work = len(examples.tasks) * n_rows * n_features**0.5
@@ -85,8 +86,10 @@ class _Forest(Learner):
         arrays, document = saved
         columns = Columns.from_dict(context.tasks.select(document["tasks"]), document["columns"])
         nodes = _Nodes(*(arrays[name] for name in _Nodes.__dataclass_fields__))
-        rest = (arrays.get("counts"), arrays.get("weights"), Cost(**document["cost"]))
-        return FittedForest(columns, nodes, arrays["leaf_of_row"], arrays["targets"], *rest)
+        return FittedForest(
+            columns, nodes, arrays["leaf_of_row"], arrays["targets"], arrays.get("counts"), arrays.get("weight"),
+            Cost(**document["cost"]),
+        )  # fmt: skip
 
     @abstractmethod
     def _estimator(self, n_trees: int, seed: int) -> Any:
@@ -99,23 +102,16 @@ class _Forest(Learner):
         Y = examples.targets(rows, order.tasks)
         columns = Columns.of(examples.tasks.select(order.tasks), Y)
         targets = columns.encode(Y)  # (n, n_outputs), NaN where missing
-        used = np.flatnonzero((~np.isnan(targets)).any(1))  # rows with no label at all are left out
+        used = np.flatnonzero(~np.isnan(targets).all(1))  # rows without any label say nothing
         if not len(used):
             used = np.arange(len(rows))
-        filled = fill_missing(examples, rows[used], order.tasks, columns, targets[used], order.seed).astype(np.float32)
-        weights = self._row_weights(examples, rows[used], order)
-        estimator = self._estimator(n_trees, order.seed % 2**32).fit(
-            x[used], filled if filled.shape[1] > 1 else filled[:, 0], weights
-        )
-        return FittedForest.of(columns, estimator, x[used], filled, weights, time.process_time() - began)
-
-    def _row_weights(self, examples: Examples, rows: NDArray[np.int64], order: Order) -> NDArray[np.float32] | None:
-        """Return the mean weight of each row's labels, since a tree that many tasks share has one weight a row."""
-        weights = examples.label_weights(rows, order.tasks)
-        if weights is None:
-            return None
-        mean: NDArray[np.float32] = weights.mean(1)
-        return mean
+        y = fill_missing(examples, rows[used], order.tasks, columns, targets[used], order.seed).astype(np.float32)
+        weight = _row_weights(examples, rows[used], order)
+        estimator = self._estimator(n_trees, order.seed % 2**32)
+        estimator.fit(x[used], y[:, 0] if y.shape[1] == 1 else y, weight)
+        fitted = FittedForest.of(columns, estimator, x[used], y, weight)
+        fitted.cost = replace(fitted.cost, train_seconds=time.process_time() - began)
+        return fitted
 
 
 @dataclass(frozen=True)
@@ -138,7 +134,7 @@ class RandomForest(_Forest):
     kind: ClassVar[str] = "random-forest"
     about: ClassVar[str] = "random forests"
 
-    def declines(self, arm: str, examples: Examples) -> str | None:
+    def declines(self, arm: str, sizes: Sequence[int], examples: Examples) -> str | None:
         """Return that the controls of groups are fitted with extremely randomised trees."""
         if arm in ("per-task", "random-groups", "label-groups"):
             return "controls are fitted with extra-trees; ask for it with --arms"
@@ -167,13 +163,9 @@ class _Nodes:
         """Return the nodes of scikit-learn's trees."""
         first = np.cumsum([0, *(tree.node_count for tree in trees)])
         feature = np.concatenate([np.where(tree.children_left < 0, -1, tree.feature) for tree in trees])
-        split = np.concatenate([tree.threshold for tree in trees])
-        threshold = split.astype(np.float32)
-        threshold = np.where(threshold > split, np.nextafter(threshold, np.float32(-np.inf)), threshold)
+        threshold = float32_below(np.concatenate([tree.threshold for tree in trees]))
         right = np.concatenate([tree.children_right for tree in trees])
-        return cls(
-            first.astype(np.int64), feature.astype(np.int32), threshold.astype(np.float32), right.astype(np.int32)
-        )
+        return cls(first.astype(np.int64), feature.astype(np.int32), threshold, right.astype(np.int32))
 
     @property
     def n_trees(self) -> int:
@@ -203,8 +195,8 @@ class FittedForest(Fitted):
     nodes: _Nodes
     leaf_of_row: NDArray[Any]  # (trees, n): number of the leaf within its tree
     targets: NDArray[np.float32]  # (n, n_outputs)
-    counts: NDArray[np.uint8] | None  # (trees, n): how often each tree drew each row; None for once
-    weights: NDArray[np.float32] | None  # (n,): of the rows
+    counts: NDArray[Any] | None  # (trees, n): how often each tree drew each row; None for once
+    weight: NDArray[np.float32] | None  # (n,): what each draw of a row counts; None for 1
     cost: Cost
     estimator: Any = None  # scikit-learn's own, which answers faster while it is there
 
@@ -215,25 +207,26 @@ class FittedForest(Fitted):
         estimator: Any,
         x: NDArray[np.float32],
         targets: NDArray[np.float32],
-        weights: NDArray[np.float32] | None,
-        seconds: float,
+        weight: NDArray[np.float32] | None,
     ) -> FittedForest:
-        """Return a forest of scikit-learn, fitted on inputs (n, d) and targets (n, n_outputs)."""
+        """Return a forest of scikit-learn, fitted on inputs (n, d), targets (n, n_outputs) and weights of rows."""
         nodes = _Nodes.of([tree.tree_ for tree in estimator.estimators_])
         leaves = np.stack([tree.tree_.apply(x) for tree in estimator.estimators_])
         counts = None
         if estimator.bootstrap:
             drawn = [np.bincount(rows, minlength=len(x)) for rows in estimator.estimators_samples_]
-            counts = np.stack(drawn).clip(max=255).astype(np.uint8)
+            counts = np.stack(drawn)
+            if np.isclose(estimator.estimators_[0].tree_.weighted_n_node_samples[0], counts[0].sum()):
+                weight = None  # since 1.8 scikit-learn draws rows by weight, and every draw counts the same
+            counts = counts.astype(np.uint8 if counts.max() < 2**8 else np.uint32)
         leaf_of_row: NDArray[Any] = leaves.astype(np.uint16 if leaves.max() < 2**16 else np.uint32)
-        size = sum(a.nbytes for a in (nodes.feature, nodes.threshold, nodes.right, leaf_of_row, targets))
-        size += 0 if counts is None else counts.nbytes
+        fitted = cls(columns, nodes, leaf_of_row, targets, counts, weight, Cost(), estimator)
         n_leaves = int((nodes.feature < 0).sum())
-        cost = Cost(
-            n_models=1, params=2 * (len(nodes.feature) - n_leaves) + n_leaves * targets.shape[1], bytes=size,
-            train_seconds=seconds, train_examples=len(x) * nodes.n_trees,
+        fitted.cost = Cost(
+            n_models=1, params=2 * (len(nodes.feature) - n_leaves) + n_leaves * targets.shape[1],
+            bytes=sum(array.nbytes for array in fitted.save().arrays.values()), train_examples=len(x) * nodes.n_trees,
         )  # fmt: skip
-        return cls(columns, nodes, leaf_of_row, targets, counts, weights, cost, estimator)
+        return fitted
 
     @property
     def tasks(self) -> tuple[str, ...]:  # type: ignore[override]
@@ -244,31 +237,42 @@ class FittedForest(Fitted):
         """Return packed outputs (n, n_outputs); regression answers are in target units."""
         x = np.ascontiguousarray(inputs.scaled, np.float32)
         if self.estimator is not None:
-            mean = self.estimator.predict(x).reshape(len(x), -1)
-        else:
-            mean = np.concatenate([np.zeros((0, self.targets.shape[1])), *self._means(x)])
-        return self.columns.decode(mean, self.nodes.n_trees)
+            return self.decoded(self.estimator.predict(x))
+        return self.decoded(np.concatenate([np.zeros((0, self.targets.shape[1])), *self._means(x)]))
+
+    def decoded(self, means: NDArray[np.float64]) -> Packed:
+        """Return mean leaves as packed outputs."""
+        return self.columns.decode(means.reshape(-1, self.targets.shape[1]), self.nodes.n_trees)
 
     def save(self) -> Saved:
         """Return the nodes, the leaves of the fitted rows, and their targets."""
         arrays = {name: getattr(self.nodes, name) for name in _Nodes.__dataclass_fields__}
         arrays |= {"leaf_of_row": self.leaf_of_row, "targets": self.targets}
-        arrays |= {n: a for n, a in (("counts", self.counts), ("weights", self.weights)) if a is not None}
+        arrays |= {name: own for name in ("counts", "weight") if (own := getattr(self, name)) is not None}
         document = {"tasks": self.tasks, "columns": self.columns.to_dict(), "cost": self.cost.to_dict()}
         return Saved(arrays, document)
 
     def _means(self, x: NDArray[np.float32]) -> Iterator[NDArray[np.float64]]:
         """Yield the mean of the trees' leaves for blocks of rows."""
         targets = self.targets.astype(np.float64)
+        of_row = np.ones(len(targets)) if self.weight is None else self.weight.astype(np.float64)
         for start in range(0, len(x), _ROWS):
             leaves = self.nodes.leaves(x[start : start + _ROWS])
             total = np.zeros((leaves.shape[1], targets.shape[1]))
-            for tree, (ends, of_row) in enumerate(zip(leaves, self.leaf_of_row, strict=True)):
-                weight = np.ones(len(of_row)) if self.weights is None else self.weights.astype(np.float64)
-                if self.counts is not None:
-                    weight = weight * self.counts[tree]
-                shape = (int(self.nodes.first[tree + 1] - self.nodes.first[tree]), len(of_row))
-                within = sparse.csr_array((weight, (of_row.astype(np.int64), np.arange(len(of_row)))), shape)
+            for tree, (ends, leaf) in enumerate(zip(leaves, self.leaf_of_row, strict=True)):
+                weight = of_row if self.counts is None else of_row * self.counts[tree]
+                shape = (int(self.nodes.first[tree + 1] - self.nodes.first[tree]), len(leaf))
+                within = sparse.csr_array((weight, (leaf.astype(np.int64), np.arange(len(leaf)))), shape)
                 wanted = within[ends - self.nodes.first[tree]]
                 total += (wanted @ targets) / wanted.sum(1)[:, None]
             yield total / self.nodes.n_trees
+
+
+def _row_weights(examples: Examples, rows: NDArray[np.int64], order: Order) -> NDArray[np.float32] | None:
+    """Return the mean weight of each row's labels, since a tree that many tasks share has one weight a row."""
+    weights = examples.label_weights(rows, order.tasks)
+    if weights is None:
+        return None
+    seen = ~np.isnan(examples.targets(rows, order.tasks))
+    mean: NDArray[np.float32] = (np.where(seen, weights, 0.0).sum(1) / np.maximum(seen.sum(1), 1)).astype(np.float32)
+    return mean if mean.any() else None

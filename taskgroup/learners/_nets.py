@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from taskgroup.cost import Cost
+from taskgroup.data import InputSchema
 from taskgroup.learners._base import Context, Document, Fitted, Learner, Order, Saved
 from taskgroup.learners._examples import Examples, Inputs, Packed
 from taskgroup.learners._kept_back import kept_back
@@ -75,6 +76,11 @@ class Nets(Learner):
     tune_by: int = 3
     arch_options: dict[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if isinstance(self.settings, dict):  # as JSON has them
+            object.__setattr__(self, "settings", FitSettings(**self.settings))
+
     def options(self) -> Document:
         """Return the options as a JSON-able dictionary."""
         custom = {} if isinstance(self.encoder, str) else {"encoder": "custom"}
@@ -100,7 +106,7 @@ class Nets(Learner):
         """Whether the architecture has parts of its own for every task or group."""
         return self.arch != "shared-bottom"
 
-    def declines(self, arm: str, examples: Examples) -> str | None:
+    def declines(self, arm: str, sizes: Sequence[int], examples: Examples) -> str | None:
         """Return that controls of groups are fitted with shared bottoms only."""
         if self.arch != "shared-bottom" and arm in ("per-task", "random-groups", "label-groups"):
             return "controls are fitted with shared bottoms only"
@@ -121,7 +127,7 @@ class Nets(Learner):
 
     def starts_from(self, arm: str) -> str | None:
         """Return "all-in-one" for groups of shared bottoms."""
-        warm = self.start == "all-in-one" and self.arch == "shared-bottom"
+        warm = self.start == "all-in-one" and self.arch in ("shared-bottom", "tabm")
         return "all-in-one" if warm and arm not in ("all-in-one", "per-task", "units") else None
 
     def fit_many(
@@ -138,7 +144,7 @@ class Nets(Learner):
         data = TrainingData.from_rows(
             examples.tasks, examples.schema, examples.inputs.scaled, examples.Y, fit_rows, stop_rows, examples.weights
         )
-        networks = [self._network(order, seed) for order in orders]
+        networks = [self._network(order, seed, examples.schema) for order in orders]
         context = Context(examples.tasks, examples.schema, self._make_encoder)
         models = [
             self._model(order, network, data, start, context) for order, network in zip(orders, networks, strict=True)
@@ -177,7 +183,7 @@ class Nets(Learner):
         hidden = tuple(max(1, round(h * width)) for h in self.hidden)
         return replace(self, hidden=hidden, dropout=dropout, settings=settings, tune_by=1)
 
-    def _network(self, order: Order, stream: int) -> Network:
+    def _network(self, order: Order, stream: int, schema: InputSchema) -> Network:
         return Network(
             order.tasks, self.hidden, order.seed, stream, self.arch, self.dropout,
             self.encoder if isinstance(self.encoder, str) else "custom",
@@ -204,7 +210,7 @@ class WideNets(Nets):
 
     hidden: tuple[int, ...] = (512, 256)
 
-    def declines(self, arm: str, examples: Examples) -> str | None:
+    def declines(self, arm: str, sizes: Sequence[int], examples: Examples) -> str | None:
         """Return that only the all-in-one network is a control of width."""
         return None if arm == "all-in-one" else "a control of width, for one model only"
 

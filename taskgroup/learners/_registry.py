@@ -15,15 +15,21 @@ LEARNERS: Mapping[str, str] = {
     "linear": "taskgroup.learners._linear:Linear",
     "extra-trees": "taskgroup.learners._forests:ExtraTrees",
     "random-forest": "taskgroup.learners._forests:RandomForest",
+    "boosting": "taskgroup.learners._boosting:Boosting",
+    "lightgbm": "taskgroup.learners._lightgbm:LightGBM",
+    "xgboost": "taskgroup.learners._xgboost:XGBoost",
+    "catboost": "taskgroup.learners._catboost:CatBoost",
     "nets": "taskgroup.learners._nets:Nets",
     "wide-nets": "taskgroup.learners._nets:WideNets",
+    "tabm": "taskgroup.learners._tabm:TabM",
+    "estimator": "taskgroup.learners._estimator:UserEstimator",
 }
 """Where the class of each learner is."""
 
 ARCHITECTURES = ("adatt", "apem", "cross-stitch", "mmoe", "ple", "sparse", "single-task")
 """Architectures of networks, each of which is the name of a learner too."""
 
-AUTO = ("linear", "random-forest", "extra-trees", "nets", "wide-nets")
+AUTO = ("linear", "random-forest", "extra-trees", "boosting", "nets", "wide-nets")
 """What "auto" tries, the cheapest first."""
 
 

@@ -12,6 +12,7 @@ from taskgroup.models._ple import PLE
 from taskgroup.models._shared_bottom import SharedBottom
 from taskgroup.models._single_task import SingleTask
 from taskgroup.models._sparse import SparseAllocation
+from taskgroup.models._tabm import TabM
 
 __all__ = [
     "APEM",
@@ -27,5 +28,6 @@ __all__ = [
     "SharedBottom",
     "SingleTask",
     "SparseAllocation",
+    "TabM",
     "build_model",
 ]

@@ -93,6 +93,17 @@ class MultiTaskModel(nn.Module, ABC):
         packed: Tensor = self.heads(self.body(self.encode(x)))
         return packed
 
+    def member_logits(self, x: Tensor) -> Tensor:
+        """Return the packed logits of every member of an ensemble, (k, B, n_outputs); most models have one member.
+
+        A training loss is the mean over the members of each one's own.
+        """
+        return self.logits(x).unsqueeze(0)
+
+    def merged(self, members: Tensor) -> Tensor:
+        """Return the packed logits (B, n_outputs) that an ensemble answers, of those of its members."""
+        return members.squeeze(0)
+
     def logits_each(self, x: Tensor) -> Tensor:
         """Return packed logits (B, n_outputs) where every task reads a batch of its own, x[t] of (T, B, d).
 

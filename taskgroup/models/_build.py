@@ -22,6 +22,7 @@ from taskgroup.models._ple import PLE
 from taskgroup.models._shared_bottom import SharedBottom
 from taskgroup.models._single_task import SingleTask
 from taskgroup.models._sparse import SparseAllocation
+from taskgroup.models._tabm import TabM
 from taskgroup.tasks import Task, TaskSet
 
 __all__ = ["ARCHITECTURES", "Encoder", "build_model"]
@@ -38,6 +39,7 @@ ARCHITECTURES: dict[str, Callable[..., MultiTaskModel]] = {
     "adatt": AdaTT,
     "apem": APEM,
     "sparse": SparseAllocation,
+    "tabm": TabM,
 }
 """Architecture names and their classes."""
 

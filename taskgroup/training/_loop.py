@@ -67,9 +67,9 @@ def _epoch(
         inputs = {seed: Part(*(tensor[rows[seed]] for tensor in data.train)) for seed in seeds}
         for job in jobs:
             torch.default_generator.manual_seed(step_seed(job.seed, epoch, step))
-            outputs = job.model.logits(inputs[job.seed].x)
+            outputs = job.model.member_logits(inputs[job.seed].x)  # (k, B, n_outputs)
             if observer is not None:
-                observer.on_batch(job.index, rows[job.seed], outputs.detach())
+                observer.on_batch(job.index, rows[job.seed], job.model.merged(outputs.detach()))
             loss = _task_losses(job, outputs, inputs[job.seed]).dot(job.weights) + job.model.penalty()
             loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
@@ -77,16 +77,19 @@ def _epoch(
 
 
 def _task_losses(job: Job, outputs: Tensor, part: Part) -> Tensor:
-    """Return the mean loss of each of the model's tasks over the labelled samples of a batch, shape (K,)."""
-    y, seen = part.y[:, job.columns], part.seen[:, job.columns]
-    return task_means(sample_losses(job.model.tasks, outputs, y), seen)
+    """Return the mean loss of each of the model's tasks over the members and the labelled samples, shape (K,).
+
+    Outputs are (k, B, n_outputs), of k members.
+    """
+    y, seen = (tensor[:, job.columns].repeat(len(outputs), 1) for tensor in (part.y, part.seen))
+    return task_means(sample_losses(job.model.tasks, outputs.flatten(0, 1), y), seen)
 
 
 @torch.no_grad()
 def _valid_loss(job: Job, part: Part) -> float:
     job.model.eval()
     outputs = torch.cat([job.model.logits(x) for x in torch.split(part.x, _VALID_ROWS)])
-    return float(_task_losses(job, outputs, part).dot(job.weights))
+    return float(_task_losses(job, outputs.unsqueeze(0), part).dot(job.weights))
 
 
 def _snapshot(job: Job) -> dict[str, Tensor]:
