@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,10 +14,6 @@ from taskgroup._artifact import content_hash, read_json, write_json
 from taskgroup._validation import check_int, check_matrix
 from taskgroup.exceptions import InvalidInputError
 from taskgroup.tasks import TaskSet
-
-if TYPE_CHECKING:
-    from taskgroup.datamaps import DataMaps
-    from taskgroup.features import Attachment
 
 __all__ = ["Grouping", "canonical_labels"]
 
@@ -127,16 +123,6 @@ class Grouping:
             self.tasks, self.labels, isolated=self.isolated, stability=self.stability,
             selection=self.selection, info=self.info,
         )  # fmt: skip
-
-    def attach(self, new: DataMaps, maps: DataMaps | None = None) -> tuple[Attachment, ...]:
-        """Return the group of each task of ``new`` that is not in the grouping, with its margin, or "none of these".
-
-        ``maps`` are the maps of the grouped tasks, over samples with the same ids; they may be left out when ``new``
-        holds them too. See :func:`taskgroup.features.attach`.
-        """
-        from taskgroup.features import attach
-
-        return attach(self, new, maps)
 
     def content_hash(self) -> str:
         """Return a hash of the tasks and the membership matrix, by value."""

@@ -4,7 +4,7 @@ import pytest
 from taskgroup.cluster import group_tasks
 from taskgroup.datamaps import DataMaps, encode_probability
 from taskgroup.exceptions import InvalidInputError
-from taskgroup.features import explain, explain_groups
+from taskgroup.features import attach, explain, explain_groups
 from taskgroup.grouping import Grouping
 from taskgroup.tasks import Task, TaskSet
 
@@ -126,7 +126,7 @@ def test_a_new_task_finds_its_group_or_none():
     whole = maps_of(attachable(np.random.default_rng(0)))
     known, new = whole.select(range(6)), whole.select([6, 7, 8])
     grouping = group_tasks(known, k=2)
-    one, other, none = grouping.attach(new, known)
+    one, other, none = attach(grouping, new, known)
     assert (one.task, one.group) == ("t6", 0)
     assert other.group == 1  # a complement belongs with what it negates
     assert none.group is None
@@ -135,7 +135,7 @@ def test_a_new_task_finds_its_group_or_none():
     assert one.p_value < 0.01 < none.p_value
     assert "group 0, by a margin of 0." in one.message
     assert "none of these groups" in none.message
-    assert grouping.attach(whole) == (one, other, none)
+    assert attach(grouping, whole) == (one, other, none)
 
 
 def test_maps_are_matched_by_sample_id():
@@ -145,7 +145,7 @@ def test_maps_are_matched_by_sample_id():
     turned = np.random.default_rng(2).permutation(1500)[:1000]
     tasks = TaskSet(["new"])
     late = maps_of(p[turned, 6:7], tasks=tasks, sample_ids=ids[turned])
-    (found,) = group_tasks(known, k=2).attach(late, known)
+    (found,) = attach(group_tasks(known, k=2), late, known)
     assert found.group == 0
 
 
@@ -155,9 +155,9 @@ def test_what_cannot_be_attached_is_refused():
     known = whole.select(range(6))
     grouping = Grouping.from_labels(known.tasks, [0, 0, 0, 1, 1, 1])
     with pytest.raises(InvalidInputError, match="no map of the grouped task 't0'"):
-        grouping.attach(whole.select([6]))
+        attach(grouping, whole.select([6]))
     with pytest.raises(InvalidInputError, match="must hold a task that is not in the grouping"):
-        grouping.attach(known)
+        attach(grouping, known)
     elsewhere = maps_of(p[:, 6:7], tasks=TaskSet(["new"]), sample_ids=np.arange(1500) + 5000)
     with pytest.raises(InvalidInputError, match="must share samples"):
-        grouping.attach(elsewhere, known)
+        attach(grouping, elsewhere, known)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,10 +12,8 @@ from taskgroup.datamaps import DataMaps
 from taskgroup.exceptions import InvalidInputError
 from taskgroup.features._evidence import LEVEL, group_p_values
 from taskgroup.features._task_features import Kind, task_features
+from taskgroup.grouping import Grouping
 from taskgroup.tasks import TaskSet
-
-if TYPE_CHECKING:
-    from taskgroup.grouping import Grouping
 
 __all__ = ["Attachment", "attach"]
 

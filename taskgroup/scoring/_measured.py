@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-if TYPE_CHECKING:
-    from taskgroup.scoring._seeds import SeedNoise
 
 __all__ = ["Measured", "replication"]
 
@@ -54,7 +51,7 @@ class Measured:
     weights: Floats | None = None
     bounds: Floats | None = None
     parts: Mapping[str, Floats] = field(default_factory=dict)
-    noise: SeedNoise | None = None
+    noise: Any = None  # a SeedNoise, which is built from these
 
     @cached_property
     def defined(self) -> NDArray[np.bool_]:

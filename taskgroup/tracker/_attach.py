@@ -5,14 +5,12 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from taskgroup.exceptions import InvalidInputError
-
-if TYPE_CHECKING:
-    from taskgroup.tracker._tracker import DataMapTracker
+from taskgroup.tracker._recorder import Recorder
 
 __all__ = ["Attachment", "logits_of"]
 
@@ -20,7 +18,7 @@ __all__ = ["Attachment", "logits_of"]
 class Attachment:
     """A forward hook on a model that feeds a tracker; made by ``DataMapTracker.attach``."""
 
-    def __init__(self, tracker: DataMapTracker, model: torch.nn.Module, output: Callable[[Any], Any] | None) -> None:
+    def __init__(self, tracker: Recorder, model: torch.nn.Module, output: Callable[[Any], Any] | None) -> None:
         take = output or logits_of
         reference = weakref.ref(tracker)
 
@@ -52,7 +50,7 @@ def logits_of(result: Any) -> Any:
     return getattr(result, "logits", result)
 
 
-def _record(tracker: DataMapTracker, outputs: Any) -> None:
+def _record(tracker: Recorder, outputs: Any) -> None:
     announced, tracker._announced = tracker._announced, None
     if announced is None:
         raise InvalidInputError(

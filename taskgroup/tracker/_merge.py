@@ -7,17 +7,15 @@ as DistributedSampler makes them to even out its shards, is averaged within its 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from taskgroup.exceptions import InvalidInputError
 from taskgroup.tracker._epoch import Epoch, Sightings
+from taskgroup.tracker._recorder import Recorder
 from taskgroup.tracker._stream import Stream
-
-if TYPE_CHECKING:
-    from taskgroup.tracker._tracker import DataMapTracker
 
 __all__ = ["gather", "merge"]
 
@@ -34,13 +32,13 @@ class _Part:
     labels: NDArray[Any]
 
 
-def merge(tracker: DataMapTracker, other: DataMapTracker) -> None:
+def merge(tracker: Recorder, other: Recorder) -> None:
     """Add the record of ``other`` to ``tracker``."""
     shared = max(tracker._shared, other._shared)
     _join(tracker, [_part(other, shared)], shared)
 
 
-def gather(tracker: DataMapTracker, group: Any = None) -> None:
+def gather(tracker: Recorder, group: Any = None) -> None:
     """Give every process of the group the records of all."""
     from torch import distributed
 
@@ -56,7 +54,7 @@ def gather(tracker: DataMapTracker, group: Any = None) -> None:
     tracker._targets.changed[:] = False
 
 
-def _part(tracker: DataMapTracker, shared: int) -> _Part:
+def _part(tracker: Recorder, shared: int) -> _Part:
     tracker._settle()
     epoch = tracker._epoch
     rows = np.flatnonzero(tracker._targets.changed)
@@ -70,7 +68,7 @@ def _part(tracker: DataMapTracker, shared: int) -> _Part:
     )
 
 
-def _join(tracker: DataMapTracker, parts: list[_Part], shared: int) -> None:
+def _join(tracker: Recorder, parts: list[_Part], shared: int) -> None:
     _check(tracker, parts, shared)
     tracker._settle()
     epochs = [_reopened(tracker, e) for e in range(shared, tracker.n_epochs)]
@@ -91,7 +89,7 @@ def _join(tracker: DataMapTracker, parts: list[_Part], shared: int) -> None:
         record.replace(codes, {e: sums for e, sums in repeats.items() if len(sums.rows)})
 
 
-def _reopened(tracker: DataMapTracker, epoch: int) -> Epoch:
+def _reopened(tracker: Recorder, epoch: int) -> Epoch:
     if isinstance(tracker._record, Stream):
         raise InvalidInputError(
             "a stream does not keep its finished epochs, so they cannot be joined; "
@@ -102,7 +100,7 @@ def _reopened(tracker: DataMapTracker, epoch: int) -> Epoch:
     return Epoch.reopen(np.array(tracker._record.codes[epoch]), tracker._record.sums(epoch))
 
 
-def _facts(tracker: DataMapTracker, shared: int) -> dict[str, Any]:
+def _facts(tracker: Recorder, shared: int) -> dict[str, Any]:
     scales = {name: f"{s:.9g}" for name, s in zip(tracker.tasks.names, tracker._encoder.scales, strict=True)}
     return {
         "tasks": tracker.tasks.to_list(),
@@ -115,7 +113,7 @@ def _facts(tracker: DataMapTracker, shared: int) -> dict[str, Any]:
     }
 
 
-def _check(tracker: DataMapTracker, parts: list[_Part], shared: int) -> None:
+def _check(tracker: Recorder, parts: list[_Part], shared: int) -> None:
     mine = _facts(tracker, shared)
     for part in parts:
         for name, value in mine.items():

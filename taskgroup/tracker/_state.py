@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,15 +12,13 @@ from taskgroup._artifact import FORMAT_VERSION
 from taskgroup.exceptions import InvalidInputError
 from taskgroup.tracker._epoch import Epoch, Sightings
 from taskgroup.tracker._history import MappedHistory
+from taskgroup.tracker._recorder import Recorder
 from taskgroup.tracker._stream import Stream
-
-if TYPE_CHECKING:
-    from taskgroup.tracker._tracker import DataMapTracker
 
 __all__ = ["load_state", "state_of"]
 
 
-def state_of(tracker: DataMapTracker) -> dict[str, Any]:
+def state_of(tracker: Recorder) -> dict[str, Any]:
     """Return the state of a tracker; arrays are copies."""
     tracker._settle()
     epoch = tracker._epoch
@@ -38,7 +36,7 @@ def state_of(tracker: DataMapTracker) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def load_state(tracker: DataMapTracker, state: Mapping[str, Any]) -> None:
+def load_state(tracker: Recorder, state: Mapping[str, Any]) -> None:
     """Restore a tracker from what :func:`state_of` gave."""
     for name, value in _facts(tracker).items():
         if state.get(name) != value:
@@ -60,7 +58,7 @@ def load_state(tracker: DataMapTracker, state: Mapping[str, Any]) -> None:
         tracker._epoch.n_batches = int(saved["n_batches"])
 
 
-def _facts(tracker: DataMapTracker) -> dict[str, Any]:
+def _facts(tracker: Recorder) -> dict[str, Any]:
     return {
         "format_version": FORMAT_VERSION,
         "tasks": tracker.tasks.to_list(),
@@ -71,7 +69,7 @@ def _facts(tracker: DataMapTracker) -> dict[str, Any]:
     }
 
 
-def _record_state(tracker: DataMapTracker) -> dict[str, Any]:
+def _record_state(tracker: Recorder) -> dict[str, Any]:
     record = tracker._record
     if isinstance(record, Stream):
         return record.state()
@@ -80,7 +78,7 @@ def _record_state(tracker: DataMapTracker) -> dict[str, Any]:
     return {"codes": record.codes, "repeats": {epoch: vars(value) for epoch, value in record.repeats.items()}}
 
 
-def _load_record(tracker: DataMapTracker, state: dict[str, Any]) -> None:
+def _load_record(tracker: Recorder, state: dict[str, Any]) -> None:
     record = tracker._record
     if isinstance(record, Stream):
         record.load(state)
