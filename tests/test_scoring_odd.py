@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import average_precision_score, f1_score
 
 from taskgroup.exceptions import InvalidInputError
-from taskgroup.scoring import Resampler, judge, score
+from taskgroup.scoring import Resampler, judge, score, task_intervals
 from taskgroup.scoring._comparison import bounded
 from taskgroup.scoring._main import main_of_kinds
 from taskgroup.scoring._metrics import chance_level, evaluate
@@ -139,6 +139,26 @@ def test_intervals_stay_within_what_the_metric_can_be():
     assert -1 <= gain.low < gain.high <= 1
     row = card.task_gains("a", "b")[0]
     assert -1 <= row["low"] < row["high"] <= 1
+
+
+def test_the_interval_of_a_task_stays_within_bounds_and_a_perfect_score_is_not_certain():
+    y = np.array([[1, 1, 0]] * 4 + [[0, 0, 0]] * 6, np.float32)
+    scores = np.array([3, 2, 1, 0.1, 0.2, -1, -1, -2, -2, -3])
+    card = score(y, {"a": np.column_stack([scores, y[:, 1], scores]), "b": np.column_stack([-scores, -scores, scores])})
+    methods = card.main["test"]
+    low, high = task_intervals(methods["a"])
+    assert 0 < low[0] < card.value("task_0", "a") < high[0] < 1
+    assert card.value("task_1", "a") == 1
+    assert 0.2 < low[1] < 0.9 < high[1] < 1
+    assert np.isnan([low[2], high[2]]).all()
+    gain = task_intervals(methods["a"].minus(methods["b"]))
+    assert np.all((gain[:, :2] >= -1) & (gain[:, :2] <= 1))
+    alone = score(y[:, [1]], {"a": y[:, [1]]})
+    assert 0.2 < task_intervals(alone.main["test"]["a"])[0, 0] < 0.9
+    rooted = task_intervals(
+        score([[1.0], [2.0], [4.0]], {"a": [[1.1], [2], [4]]}, tasks=[Task("r", "regression")]).main["test"]["a"]
+    )
+    assert rooted[1, 0] <= 1
 
 
 def test_the_ends_of_an_interval_by_the_bounds_of_its_mean():

@@ -6,7 +6,7 @@ from taskgroup.scoring._main import MAIN_METRICS
 from taskgroup.scoring._measured import Measured
 from taskgroup.scoring._metrics import METRICS
 from taskgroup.scoring._names import CONTROLS, family
-from taskgroup.scoring._noise import believed, noise_variance
+from taskgroup.scoring._noise import believed, noise_variance, task_intervals
 from taskgroup.scoring._pareto import pareto
 from taskgroup.scoring._plan import PlanChoice, judge, make_plan
 from taskgroup.scoring._rows import ScoreRow, read_scores
@@ -49,4 +49,5 @@ __all__ = [
     "read_scores",
     "score",
     "task_gains",
+    "task_intervals",
 ]

@@ -15,7 +15,9 @@ of what the seeds add beyond the samples are those of generalized inference: (va
 zero.
 
 Two questions can be asked of a difference. "retrained": what would these methods give if trained again? Then the luck
-of seeds is part of the interval. "trained": what do these trained models give on new rows? Then it is not.
+of seeds is part of the interval. "trained": what do these trained models give on new rows? Then it is not. A plan that
+is chosen by the scores of trained models is of these models, and to be asked "trained": it has picked lucky seeds,
+whose luck is real on new rows and gone when they are trained again.
 
 References
 ----------
