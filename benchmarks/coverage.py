@@ -8,7 +8,7 @@ the models that were drawn.
 
 "Today" is the interval of the versions up to now: Student's t of the pair's own S differences.
 
-    python -m benchmarks.coverage [--repeats 200] [--case NAME] [--json FILE]
+    python -m benchmarks.coverage [--repeats 200] [--case NAME ...] [--json FILE]
 """
 
 from __future__ import annotations
@@ -202,13 +202,13 @@ COLUMNS = (
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=200)
-    parser.add_argument("--case", choices=list(CASES), help="one case only")
+    parser.add_argument("--case", nargs="*", choices=list(CASES), default=list(CASES), help="some cases only")
     parser.add_argument("--seeds", type=int, nargs="*", default=[2, 3, 5])
     parser.add_argument("--json", type=Path, help="also write the figures here")
     arguments = parser.parse_args()
     print("| case | seeds | " + " | ".join(COLUMNS) + " |\n|---|---" + "|---" * len(COLUMNS) + "|")
     results: dict[str, Any] = {}
-    for name in [arguments.case] if arguments.case else CASES:
+    for name in arguments.case:
         for n_seeds in arguments.seeds:
             figures = study(CASES[name], n_seeds, arguments.repeats)
             results.setdefault(name, {})[n_seeds] = figures

@@ -6,7 +6,7 @@ from taskgroup.scoring._main import MAIN_METRICS
 from taskgroup.scoring._measured import Measured
 from taskgroup.scoring._metrics import METRICS
 from taskgroup.scoring._names import ROLES, describe, family, split_name
-from taskgroup.scoring._noise import believed, noise_variance
+from taskgroup.scoring._noise import believed, noise_variance, task_intervals
 from taskgroup.scoring._pareto import pareto
 from taskgroup.scoring._rows import ScoreRow, read_scores
 from taskgroup.scoring._score import score
@@ -44,4 +44,5 @@ __all__ = [
     "score",
     "split_name",
     "task_gains",
+    "task_intervals",
 ]

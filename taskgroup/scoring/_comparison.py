@@ -100,7 +100,8 @@ class Comparison:
         return {
             "method": self.method, "baseline": self.baseline, "difference": self.difference.mean,
             "ci95": self.difference.ci95, "p": self.difference.p, "p_holm": self.p_holm,
-            "p_seeds": self.p_seeds, "p_seeds_holm": self.p_seeds_holm,
+            "p_seeds": self.p_seeds, "p_seeds_holm": self.p_seeds_holm, "question": self.difference.question,
+            "unseen": list(self.difference.unseen),
         }  # fmt: skip
 
 

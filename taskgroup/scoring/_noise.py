@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from taskgroup.scoring._comparison import bounded
 from taskgroup.scoring._measured import Measured
 from taskgroup.scoring._seeds import SeedNoise, moderated
 
-__all__ = ["TaskNoise", "believed", "noise_variance", "task_noise"]
+__all__ = ["TaskNoise", "believed", "noise_variance", "task_intervals", "task_noise"]
 
 Floats = NDArray[np.float64]
 
@@ -54,6 +55,32 @@ def task_noise(difference: Measured, seeds: SeedNoise | None = None, question: s
         )
         freedom[counted] = np.divide(np.square(total), unsure, out=np.full(len(size), np.inf), where=unsure > 0)
     return TaskNoise(samples, of_seeds, np.maximum(freedom, 1.0), spread.unseen)
+
+
+def task_intervals(measured: Measured, question: str = "retrained") -> Floats:
+    """Return the ends of each task's own 95 % interval, shape (2, T); NaN where undefined.
+
+    They stay within the bounds of the metric. A value at a bound is taken half a sample off it: a perfect AUC of four
+    positive samples is no proof that it is perfect.
+    """
+    noise = task_noise(measured, question=question)
+    reach = stats.t.ppf(0.975, noise.freedom) * np.sqrt(noise.variance)
+    ends = measured.by_task + np.stack([-reach, reach])
+    if measured.bounds is None:
+        return np.asarray(ends)
+    low, high = measured.bounds
+    if measured.is_difference:
+        return np.asarray(np.clip(ends, low, high))
+    for t in np.flatnonzero(~np.isnan(reach)):
+        value, width = float(measured.by_task[t]), float(high[t] - low[t])
+        if np.isfinite(width) and not low[t] < value < high[t]:
+            off = 0.5 / (measured.size[t] + 1.0)
+            place = float(np.clip((value - low[t]) / width, off, 1.0 - off))
+            value = low[t] + width * place
+            least = 1.96 * width * (place * (1.0 - place) / (measured.size[t] + 1.0)) ** 0.5
+            reach[t] = max(reach[t], least)
+        ends[:, t] = bounded(value, np.array([-reach[t], reach[t]]), float(low[t]), float(high[t]))
+    return np.asarray(ends)
 
 
 def noise_variance(difference: Measured, seeds: SeedNoise | None = None, question: str = "retrained") -> Floats:

@@ -15,7 +15,9 @@ of what the seeds add beyond the samples are those of generalized inference: (va
 zero.
 
 Two questions can be asked of a difference. "retrained": what would these methods give if trained again? Then the luck
-of seeds is part of the interval. "trained": what do these trained models give on new rows? Then it is not.
+of seeds is part of the interval. "trained": what do these trained models give on new rows? Then it is not. A plan that
+is chosen by the scores of trained models is of these models, and to be asked "trained": it has picked lucky seeds,
+whose luck is real on new rows and gone when they are trained again.
 
 References
 ----------
@@ -175,7 +177,7 @@ class SeedNoise:
             if len(weights) == len(pool.task_variance):
                 variance += np.square(weights) * pool.task_variance
         if len(measured.values) < 2:
-            return TaskSpread(variance, freedom, unseen)
+            return TaskSpread(variance, max(1.0, freedom), unseen)
         own, pool_of = _Seen(measured), self._pool(measured)
         if own.task_rows.any():
             expected = own.task_rows * (1.0 + _ratio(own, pool_of) * own.size)
@@ -185,7 +187,7 @@ class SeedNoise:
         total = (_OF_POOL * expected + here * own.task_between) / (_OF_POOL + here)
         variance[own.counted] += np.maximum(0.0, total - own.task_rows) / own.n_seeds
         most = own.freedom if pool_of is None else max(own.freedom, pool_of.freedom)
-        return TaskSpread(variance, min(freedom, _OF_POOL + here, most), unseen)
+        return TaskSpread(variance, max(1.0, min(freedom, _OF_POOL + here, most)), unseen)
 
     @cached_property
     def _pools(self) -> dict[str, _Pool]:
