@@ -59,6 +59,13 @@ def test_an_answer_is_the_mean_of_the_members_probabilities():
     torch.testing.assert_close(packed[:, 4], members[:, :, 4].mean(0))
 
 
+def test_tasks_may_read_batches_of_their_own():
+    model = TabM(4, MIXED, hidden=(6,), members=5).eval()
+    x = torch.randn(3, 9, 4)
+    expected = torch.cat([model.logits(x[0])[:, :1], model.logits(x[1])[:, 1:4], model.logits(x[2])[:, 4:]], 1)
+    torch.testing.assert_close(model.logits_each(x), expected)
+
+
 def test_far_logits_stay_finite():
     model = TabM(4, ["a"], hidden=(6,), members=3)
     packed = model.merged(torch.tensor([[[200.0]], [[-200.0]], [[300.0]]]))

@@ -1,8 +1,8 @@
 """Gradient-boosted trees of scikit-learn on histograms, for tables with missing values and categories.
 
 Tasks that are fitted jointly share one model per kind, see :mod:`taskgroup.learners._pooled`. Since every task asks for
-splits of its own, a pooled model has twice the rounds, of trees with twice the leaves, and each split sees half as many
-features again: so that it finds the task among them. A file holds the nodes of
+splits of its own, a pooled model has twice the rounds, and each split sees three times the features: so that it finds
+the task among them. A file holds the nodes of
 the trees as plain arrays; what answers for it is a walk of our own, equal to scikit-learn's.
 """
 
@@ -42,7 +42,7 @@ class Boosting(PooledLearner):
     learning_rate, l2 : float
         Shrinkage of each tree, and penalty on its leaves.
     leaves : int
-        Leaves of a tree at most, of a model of one task.
+        Leaves of a tree at most.
     min_samples_leaf : int
         Fitted rows of a leaf at least.
     max_features : float
@@ -57,9 +57,9 @@ class Boosting(PooledLearner):
     patience: int = 20
     learning_rate: float = 0.05
     l2: float = 5.0
-    leaves: int = 16
+    leaves: int = 31
     min_samples_leaf: int = 5
-    max_features: float = 0.2
+    max_features: float = 0.1
     stop_share: float = field(default=0.0, kw_only=True)
 
     def declines(self, arm: str, sizes: Sequence[int], examples: Examples) -> str | None:
@@ -83,8 +83,8 @@ class Boosting(PooledLearner):
                 held_out["sample_weight_val"] = problem.weight[stop]
         pooled = problem.n_tasks > 1
         estimator = (HistGradientBoostingRegressor if regression else HistGradientBoostingClassifier)(
-            max_iter=self.rounds * (2 if pooled else 1), max_leaf_nodes=self.leaves * (2 if pooled else 1),
-            max_features=min(self.max_features * (1.5 if pooled else 1), 1.0), learning_rate=self.learning_rate,
+            max_iter=self.rounds * (2 if pooled else 1), max_leaf_nodes=self.leaves,
+            max_features=min(self.max_features * (3 if pooled else 1), 1.0), learning_rate=self.learning_rate,
             l2_regularization=self.l2, min_samples_leaf=self.min_samples_leaf,
             categorical_features=categorical or None, early_stopping=bool(held_out), scoring="loss",
             n_iter_no_change=self.patience, random_state=seed % 2**32,

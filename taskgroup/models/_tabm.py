@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from taskgroup._validation import check_int
 from taskgroup.grouping import Grouping
 from taskgroup.models._base import MultiTaskModel, Units, check_hidden
+from taskgroup.models._heads import output_tasks
 from taskgroup.models._layers import BatchedLinear
 from taskgroup.tasks import Task, TaskSet
 
@@ -108,6 +109,11 @@ class TabM(MultiTaskModel):
     def logits(self, x: Tensor) -> Tensor:
         """Return packed logits (B, n_outputs) of the members' mean probabilities, or their mean values."""
         return self.merged(self.member_logits(x))
+
+    def logits_each(self, x: Tensor) -> Tensor:
+        """Return packed logits (B, n_outputs) where every task reads a batch of its own, x[t] of (T, B, d)."""
+        answers = self.logits(x.flatten(0, 1)).view(len(self.tasks), -1, self.n_outputs)
+        return answers[output_tasks(self.tasks), :, range(self.n_outputs)].t()
 
     def merged(self, members: Tensor) -> Tensor:
         """Return the logits (B, n_outputs) of the members' mean answers, of their packed logits (k, B, n_outputs)."""
