@@ -58,12 +58,15 @@ def cluster_step(run: Run, settings: Mapping[str, Any], output: Output) -> None:
     from taskgroup.features import task_features
 
     maps = DataMaps.load(run.need("datamaps.safetensors", "profile"))
-    with run.step("cluster", settings), output.stage("cluster"):
+    by_gain = settings["k"] == "auto" and settings["k_by"] == "gain"
+    table = _table_for_gain(run, output) if by_gain else None
+    with run.step("cluster", settings), output.stage("cluster") as progress:
         features = task_features(maps, settings["kind"])
         options = {name: settings[name] for name in ("method", "soft", "min_size", "max_size")}
         grouping = group_tasks(
-            features, k=settings["k"], max_groups=settings["max_groups"], random_state=settings["seed"], **options
-        )
+            features, k=settings["k"], table=table, max_groups=settings["max_groups"], random_state=settings["seed"],
+            progress=progress, **options,
+        )  # fmt: skip
         if settings["k"] == "auto" and settings["k_by"] == "validation":
             grouping = _judged_by_validation(run, features, grouping, options, settings)
         summary = cluster_summary(maps, features, grouping)
@@ -71,6 +74,17 @@ def cluster_step(run: Run, settings: Mapping[str, Any], output: Output) -> None:
         write_arrays(run.path / "similarity.safetensors", "similarity", arrays)
         write_json(run.path / "cluster.json", "cluster", summary)
         grouping.save(run.path / "grouping.json")
+
+
+def _table_for_gain(run: Run, output: Output) -> TaskTable | None:
+    """Return the table to measure gains on; None, said in words, for maps that were recorded elsewhere."""
+    from taskgroup.exceptions import ArtifactError
+
+    try:
+        return run.table()
+    except ArtifactError as error:
+        output.note(f"gains cannot be measured, so the stability of the groups settles their number: {error}")
+        return None
 
 
 def _judged_by_validation(

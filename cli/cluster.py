@@ -25,9 +25,11 @@ def cluster_options(command: Any) -> Any:
         option("--features", "kind", type=click.Choice(KINDS), default="abs-corr", show_default=True,
                help="What makes two tasks alike."),
         option("--method", type=click.Choice(METHODS), default="spectral", show_default=True, help="Clustering."),
-        option("--k-by", type=click.Choice(("stability", "validation")), default="stability", show_default=True,
-               help="What settles --k auto: half-samples, or trial networks judged on validation rows (slower)."),
-        option("--k", type=GroupCount(), default="auto", show_default=True, help="Number of groups."),
+        option("--k-by", type=click.Choice(("gain", "stability", "validation")), default="gain", show_default=True,
+               help="What settles --k auto: the gain that small forests measure out of bag, half-samples, or trial "
+                    "networks judged on validation rows (slowest)."),
+        option("--k", type=GroupCount(), default="auto", show_default=True,
+               help="Number of groups; gain and stability are auto by that measure."),
     ):  # fmt: skip
         command = add(command)
     return command
@@ -35,8 +37,9 @@ def cluster_options(command: Any) -> Any:
 
 def cluster_settings(given: Mapping[str, Any], seed: int) -> dict[str, Any]:
     """Return the settings of the cluster step."""
+    by = {"k": "auto", "k_by": given["k"]} if given["k"] in ("gain", "stability") else {}
     names = ("k", "k_by", "method", "kind", "soft", "min_size", "max_size", "max_groups")
-    return {**{name: given[name] for name in names}, "seed": seed}
+    return {**{name: given[name] for name in names}, **by, "seed": seed}
 
 
 @click.command(short_help="Turn the Data Maps into groups of tasks.")

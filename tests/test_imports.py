@@ -13,13 +13,14 @@ ROOT = Path(__file__).resolve().parents[1] / "taskgroup"
 LAYERS = [
     {"exceptions", "_artifact", "_validation"},
     {"tasks", "datamaps", "exchange", "features", "grouping", "data", "scoring"},
+    {"gain"},
     {"cluster", "tracker", "models"},
     {"integrations", "training"},
     {"report"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 WITHOUT = {
-    "torch": {"datamaps", "exchange", "features", "grouping", "scoring", "cluster", "report", "tasks", "data"},
+    "torch": {"datamaps", "exchange", "features", "grouping", "scoring", "gain", "cluster", "report", "tasks", "data"},
     "sklearn": {"models", "tracker"},
 }
 

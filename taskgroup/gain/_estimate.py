@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -18,38 +17,41 @@ _Z95 = 1.96
 
 
 def expected_gain(
-    groups: Sequence[Group], against: Sequence[Group], tree: Node, ledger: Ledger, margin: float, random_state: int
-) -> dict[str, float] | None:
-    """Return {"gain", "low", "high", "apparent"} per task of the groups against another grouping; None if not judged.
+    groups: Sequence[Group], tree: Node, ledger: Ledger, margin: float, random_state: int
+) -> dict[str, dict[str, float] | None]:
+    """Return {"gain", "low", "high", "apparent"} per task against "all-in-one" and "alone"; None if not judged.
 
     The groups were chosen for their scores, which therefore flatter them ("apparent"). So the search is repeated on
     random halves of the rows and judged on the other halves; what half of the rows flatter themselves by, less a
     factor sqrt(2), is taken off.
     """
-    n_tasks, n = sum(map(len, groups)), len(ledger.judge.targets)
-    gain = ledger.compare(groups, against, EFFORTS[0])
-    if gain is None:
-        return None
-    if list(groups) == list(against):
-        return {"gain": 0.0, "low": 0.0, "high": 0.0, "apparent": 0.0}
+    n = len(ledger.judge.targets)
     rng = np.random.default_rng([random_state, 3])
-    flattery = []
-    for _ in range(_HALVES):
-        half = np.zeros(n, bool)
-        half[rng.permutation(n)[: n // 2]] = True
-        chosen = cut_at(tree, ledger, margin, EFFORTS[0], half=half).groups
-        here, there = (ledger.compare(chosen, against, EFFORTS[0], rows) for rows in (half, ~half))
-        if here is not None and there is not None:
-            flattery.append(here.value - there.value)
-    off = max(0.0, float(np.mean(flattery))) / 2**0.5 if flattery else 0.0
-    return _per_task(gain, off, n_tasks)
+    halves = [rng.permutation(n) < n // 2 for _ in range(_HALVES)]
+    chosen = [cut_at(tree, ledger, margin, EFFORTS[0], half=half).groups for half in halves]
+    rivals: dict[str, list[Group]] = {"all-in-one": [tree.tasks], "alone": [(t,) for t in tree.tasks]}
+    found: dict[str, dict[str, float] | None] = {}
+    for name, rival in rivals.items():
+        gain = ledger.compare(groups, rival, EFFORTS[0])
+        if gain is None:
+            found[name] = None
+            continue
+        flattery = [0.0]
+        for cut, half in zip(chosen, halves, strict=True):
+            here, there = (ledger.compare(cut, rival, EFFORTS[0], rows) for rows in (half, ~half))
+            if here is not None and there is not None:
+                flattery.append(here.value - there.value)
+        same = set(groups) == set(rival)
+        off = 0.0 if same else max(0.0, sum(flattery) / _HALVES) / 2**0.5
+        found[name] = _per_task(gain, off, len(tree.tasks))
+    return found
 
 
-def gain_path(tree: Node, ledger: Ledger, random_state: int = 0) -> list[dict[str, float]]:
+def gain_path(tree: Node, ledger: Ledger) -> list[dict[str, float]]:
     """Return {"k", "gain", "noise"} per task against one group of all tasks, for the best cuts of ever more groups."""
     root = [tree.tasks]
     rows: dict[int, dict[str, float]] = {}
-    for margin in (1e9, *np.linspace(12.0, -12.0, 97), -1e9):
+    for margin in (1e9, *np.linspace(8.0, -8.0, 33), -1e9):
         groups = cut_at(tree, ledger, float(margin), EFFORTS[0]).groups
         gain = ledger.compare(groups, root, EFFORTS[0])
         if gain is not None:
@@ -58,7 +60,7 @@ def gain_path(tree: Node, ledger: Ledger, random_state: int = 0) -> list[dict[st
     return [rows[k] for k in sorted(rows)]
 
 
-def _per_task(gain: Gain, off: float, n_tasks: int) -> dict[str, Any]:
+def _per_task(gain: Gain, off: float, n_tasks: int) -> dict[str, float]:
     value = (gain.value - off) / n_tasks
     reach = _Z95 * gain.noise / n_tasks
     return {"gain": value, "low": value - reach, "high": value + reach, "apparent": gain.value / n_tasks}

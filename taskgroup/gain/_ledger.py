@@ -21,6 +21,7 @@ Group = tuple[int, ...]
 """Positions of tasks that are fitted jointly, ascending."""
 
 _PRIOR_NODES = 5.0  # comparisons that the assumed share of luck counts for
+_KEPT = 64  # sets whose outputs are kept for blends
 _log = logging.getLogger(__name__)
 
 
@@ -58,6 +59,8 @@ class Ledger:
         self._progress = progress
         self._scores: dict[tuple[Group, float], Score | None] = {}
         self._answers: dict[int, NDArray[np.float32]] = {}
+        self._outputs: dict[Group, NDArray[np.float32] | None] = {}
+        self._gains: dict[tuple[frozenset[Group], frozenset[Group], float], Gain | None] = {}
         self._luck = (_PRIOR_NODES, _PRIOR_NODES)
         self.size = _sizes(judge)
 
@@ -74,19 +77,36 @@ class Ledger:
     def measure(self, groups: Iterable[Group], effort: float) -> None:
         """Measure those of the sets that were not measured at this effort."""
         wanted = [g for g in dict.fromkeys(groups) if (g, effort) not in self._scores]
-        with ThreadPoolExecutor(self.jobs) as pool:
-            for group, (score, note) in zip(wanted, pool.map(lambda g: self._fit(g, effort), wanted), strict=True):
-                self._scores[group, effort] = score
-                if note:
-                    self.notes[group] = note
-                    _log.warning("tasks %s are left out of the search: %s", group, note)
-                if self._progress is not None:
-                    self._progress("cluster", len(self._scores), max(self.expected, len(self._scores)))
+        if self.jobs == 1:
+            self._note(wanted, effort, (self._fit(g, effort) for g in wanted))
+        else:
+            with ThreadPoolExecutor(self.jobs) as pool:
+                self._note(wanted, effort, pool.map(lambda g: self._fit(g, effort), wanted))
+
+    def _note(self, wanted: Iterable[Group], effort: float, found: Iterable[tuple[Score | None, str]]) -> None:
+        for group, (score, note) in zip(wanted, found, strict=True):
+            self._scores[group, effort] = score
+            if note:
+                self.notes[group] = note
+                _log.warning("tasks %s are left out of the search: %s", group, note)
+            if self._progress is not None:
+                self._progress("cluster", len(self._scores), max(self.expected, len(self._scores)))
 
     def answers(self, n_tasks: int) -> list[NDArray[np.float32]] | None:
         """Return what the models of single tasks answered, n_tasks arrays (n, n_outputs); None when one failed."""
         found = [self._answers.get(t) for t in range(n_tasks)]
         return None if any(answer is None for answer in found) else [a for a in found if a is not None]
+
+    def outputs_of(self, task: int, group: Group, effort: float) -> NDArray[np.float32] | None:
+        """Return what the model of a set answers for one of its tasks, (n_draws, n, n_outputs); None if it failed."""
+        if group not in self._outputs:
+            self._outputs = {**dict(list(self._outputs.items())[-_KEPT:]), group: self._answer(group, effort)[0]}
+        outputs = self._outputs[group]
+        if outputs is None:
+            return None
+        stops = np.cumsum([self.judge.tasks[t].n_outputs for t in group])
+        last = int(stops[group.index(task)])
+        return outputs[:, :, last - self.judge.tasks[task].n_outputs : last]
 
     def score(self, group: Group, effort: float) -> Score | None:
         """Return the score of a set; None where the judge failed."""
@@ -115,6 +135,17 @@ class Ledger:
         tasks first; of rare tasks, which tell their own spread badly, the variance is moderated towards what tasks of
         the same size have; the luck of the fit is added. With ``half`` only those rows count, to first order.
         """
+        key = (frozenset(new), frozenset(old), effort)
+        if half is None and key in self._gains:
+            return self._gains[key]
+        gain = self._compare(new, old, effort, half)
+        if half is None:
+            self._gains[key] = gain
+        return gain
+
+    def _compare(
+        self, new: Sequence[Group], old: Sequence[Group], effort: float, half: NDArray[np.bool_] | None
+    ) -> Gain | None:
         ours, theirs = self.partition(new, effort), self.partition(old, effort)
         if ours is None or theirs is None:
             return None
@@ -139,18 +170,25 @@ class Ledger:
         return Gain(value, (rows * (1 + self.luck)) ** 0.5)
 
     def _fit(self, group: Group, effort: float) -> tuple[Score | None, str]:
-        try:
-            outputs = np.asarray(self.judge.outputs(group, effort), np.float32)
-            width = sum(self.judge.tasks[t].n_outputs for t in group)
-            if outputs.ndim != 3 or outputs.shape[1:] != (len(self.judge.targets), width):
-                return None, f"outputs of shape {outputs.shape}, not (n_draws, {len(self.judge.targets)}, {width})"
-            if not np.isfinite(outputs).all():
-                return None, "outputs that are not finite"
-        except Exception as error:  # a judge is the user's: whatever it raises costs this set, not the search
-            return None, f"{type(error).__name__}: {error}"
+        outputs, note = self._answer(group, effort)
+        if outputs is None:
+            return None, note
         if len(group) == 1:
             self._answers.setdefault(group[0], outputs.mean(0))
         return score_outputs(self.judge, group, outputs), ""
+
+    def _answer(self, group: Group, effort: float) -> tuple[NDArray[np.float32] | None, str]:
+        """Return the judge's outputs, or None and what was wrong with them."""
+        try:
+            outputs = np.asarray(self.judge.outputs(group, effort), np.float32)
+        except Exception as error:  # a judge is the user's: whatever it raises costs this set, not the search
+            return None, f"{type(error).__name__}: {error}"
+        width = sum(self.judge.tasks[t].n_outputs for t in group)
+        if outputs.ndim != 3 or outputs.shape[1:] != (len(self.judge.targets), width):
+            return None, f"outputs of shape {outputs.shape}, not (n_draws, {len(self.judge.targets)}, {width})"
+        if not np.isfinite(outputs).all():
+            return None, "outputs that are not finite"
+        return outputs, ""
 
 
 def _sizes(judge: Judge) -> Floats:

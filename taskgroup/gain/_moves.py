@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import combinations
 
 import numpy as np
@@ -15,7 +16,7 @@ __all__ = ["fewer_groups", "join_lonely", "move", "screened"]
 _NEAREST = 3  # groups that a lonely task is tried in, beside one of all lonely tasks
 
 
-def screened(ledger: Ledger, new: list[Group], old: list[Group], least: float) -> Gain | None:
+def screened(ledger: Ledger, new: Sequence[Group], old: Sequence[Group], least: float) -> Gain | None:
     """Return the gain of a change at full effort; None when it is below ``least`` deviations, or cannot be judged.
 
     What two deviations more would not save at low effort is not tried at full effort.
@@ -56,7 +57,12 @@ def join_lonely(groups: list[Group], similarity: NDArray[np.float64], ledger: Le
 
 
 def move(
-    groups: list[Group], similarity: NDArray[np.float64], ledger: Ledger, margin: float, trials: int, max_size: int | None
+    groups: list[Group],
+    similarity: NDArray[np.float64],
+    ledger: Ledger,
+    margin: float,
+    trials: int,
+    max_size: int | None,
 ) -> tuple[list[Group], int]:
     """Return the groups after merges and moves of tasks that gain more than the margin, and the number made.
 

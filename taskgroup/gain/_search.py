@@ -13,12 +13,13 @@ from threadpoolctl import threadpool_limits
 
 from taskgroup._validation import check_int, check_matrix, check_real
 from taskgroup.exceptions import InvalidInputError
-from taskgroup.gain._cut import EFFORTS, Cut, refined_cut, rough_cut
+from taskgroup.gain._cut import EFFORTS, refined_cut, rough_cut
 from taskgroup.gain._estimate import expected_gain, gain_path
 from taskgroup.gain._judge import Judge
-from taskgroup.gain._ledger import Group, Ledger
+from taskgroup.gain._ledger import Gain, Group, Ledger
 from taskgroup.gain._moves import fewer_groups, join_lonely, move
 from taskgroup.gain._propose import answer_similarity, importance_similarity
+from taskgroup.gain._soft import soften
 from taskgroup.gain._tree import Node, contract, task_tree
 
 __all__ = ["MARGIN", "GainGroups", "find_groups"]
@@ -28,7 +29,6 @@ Progress = Callable[[str, int, int], None]
 MARGIN = 1.0
 """Standard deviations by which a cut, or a move, must gain; settled on sets that no figure is reported on."""
 
-_FINALISTS = 2  # proposers whose cuts are judged at full effort
 _FITS_PER_TASK = 40  # budget of a search: fits of m tasks count m
 
 
@@ -43,14 +43,14 @@ class GainGroups:
     info : dict
         JSON-able: "proposer" (whose tree won) and "proposers" (its rivals' gains against it), "expected" gains against
         "all-in-one" and "alone", "path" (gain of the best cuts by number of groups), "nodes" and "fits" that were
-        judged, "moves", "luck", "notes" and "seconds".
-    tree : Node
-        The tree that won.
+        judged, "moves", "blended", "luck", "notes" and "seconds".
+    membership : ndarray of float64 of shape (T, k)
+        One for each task's group; one half in two groups for tasks that their blend serves better.
     """
 
     groups: tuple[Group, ...]
+    membership: NDArray[np.float64]
     info: Mapping[str, Any] = field(default_factory=dict)
-    tree: Node | None = None
 
 
 def find_groups(
@@ -58,6 +58,7 @@ def find_groups(
     similarities: Mapping[str, ArrayLike] | None = None,
     *,
     margin: float = MARGIN,
+    soft: bool = False,
     max_size: int | None = None,
     max_groups: int | None = None,
     trials: int | None = None,
@@ -81,6 +82,8 @@ def find_groups(
         a forest gives to the features, are proposed beside them at no further cost.
     margin : float
         Standard deviations of the paired difference by which a cut or a move must gain.
+    soft : bool
+        Whether a task may be served by the blend of two groups, where that measures better.
     max_size, max_groups : int, optional
         Largest group, largest number of groups.
     trials : int, optional
@@ -120,23 +123,14 @@ def find_groups(
             name: _limit(contract(task_tree(S), _FITS_PER_TASK * n_tasks // len(matrices)), max_size)
             for name, S in matrices.items()
         }
-        ledger.expected = len({node.tasks for tree in trees.values() for node in tree.walk()}) * 3 // 2
-        rough = {name: rough_cut(tree, ledger, margin) for name, tree in trees.items()}
-        best, rivals = _compete(rough, ledger, EFFORTS[0])
-        near = sorted((r for r in rivals if r["gain"] is not None and r["gain"] + r["noise"] > 0), key=lambda r: -r["gain"])
-        finalists = [best, *(r["name"] for r in near if r["name"] != best)][:_FINALISTS]
-        cuts = {name: refined_cut(trees[name], rough[name], ledger, margin) for name in finalists}
-        winner, finals = _compete(cuts, ledger, EFFORTS[1])
-        rivals = [next((f for f in finals if f["name"] == r["name"]), r) for r in rivals]
-        S, tree, groups = matrices[winner], trees[winner], cuts[winner].groups
+        winner, rivals, groups = _compete(trees, ledger, margin)
+        S, tree = matrices[winner], trees[winner]
         if max_size is None:
             groups = join_lonely(groups, S, ledger, margin)
         groups, moves = move(groups, S, ledger, margin, trials, max_size)
         groups = sorted(fewer_groups(groups, S, ledger, max_groups or n_tasks))
-        expected = {
-            name: expected_gain(groups, sorted(other), tree, ledger, margin, random_state)
-            for name, other in (("all-in-one", [tree.tasks]), ("alone", [(t,) for t in range(n_tasks)]))
-        }
+        membership = soften(groups, S, ledger, margin, trials if soft else 0)
+        expected = expected_gain(groups, tree, ledger, margin, random_state)
         path = gain_path(tree, ledger)
     info = {
         "proposer": winner,
@@ -146,12 +140,13 @@ def find_groups(
         "nodes": len({group for group, _ in ledger.measured}),
         "fits": len(ledger.measured),
         "moves": moves,
+        "blended": [judge.tasks.names[t] for t in np.flatnonzero(membership.max(1) < 1)],
         "margin": margin,
         "luck": ledger.luck,
         "notes": [f"tasks {', '.join(judge.tasks[t].name for t in g)}: {why}" for g, why in ledger.notes.items()],
         "seconds": round(time.perf_counter() - started, 2),
     }
-    return GainGroups(tuple(groups), info, tree)
+    return GainGroups(tuple(groups), membership, info)
 
 
 def _own_proposals(judge: Judge, ledger: Ledger) -> dict[str, NDArray[np.float64]]:
@@ -166,21 +161,30 @@ def _own_proposals(judge: Judge, ledger: Ledger) -> dict[str, NDArray[np.float64
     return found or {"none": np.eye(n_tasks)}
 
 
-def _compete(cuts: Mapping[str, Cut], ledger: Ledger, effort: float) -> tuple[str, list[dict[str, Any]]]:
-    """Return whose cut scores highest, the first of equals, and what each gains against it per task."""
-    first, *others = cuts
-    winner = first
+def _compete(trees: Mapping[str, Node], ledger: Ledger, margin: float) -> tuple[str, list[dict[str, Any]], list[Group]]:
+    """Return whose best cut is taken, what each rival gains against it per task, and the groups of that cut.
+
+    A later proposer replaces an earlier one where its cut gains more than the margin at low effort, and again at full
+    effort: of cuts that cannot be told apart the first is as good as any, and the best of several flatters itself.
+    """
+    ledger.expected = len({node.tasks for tree in trees.values() for node in tree.walk()}) * 4 // 3
+    rough = {name: rough_cut(tree, ledger, margin) for name, tree in trees.items()}
+    winner, *others = rough
+    groups = refined_cut(trees[winner], rough[winner], ledger, margin).groups
+    rows = {}
     for name in others:
-        gain = ledger.compare(cuts[name].groups, cuts[winner].groups, effort)
-        if gain is not None and gain.value > 0:
-            winner = name
-    rows = []
-    for name, cut in cuts.items():
-        gain = ledger.compare(cut.groups, cuts[winner].groups, effort)
-        size = sum(map(len, cut.groups))
-        value, noise = (None, None) if gain is None else (gain.value / size, gain.noise / size)
-        rows.append({"name": name, "k": len(cut.groups), "gain": value, "noise": noise})
-    return winner, rows
+        gain = ledger.compare(rough[name].groups, groups, EFFORTS[0])
+        if gain is not None and gain.value > margin * gain.noise:
+            challenge = refined_cut(trees[name], rough[name], ledger, margin).groups
+            final = ledger.compare(challenge, groups, EFFORTS[1])
+            if final is not None and final.value > margin * final.noise:
+                winner, groups = name, challenge
+    n_tasks = sum(map(len, groups))
+    for name, cut in rough.items():
+        gain = Gain(0.0, 0.0) if name == winner else ledger.compare(cut.groups, groups, EFFORTS[0])
+        value, noise = (None, None) if gain is None else (gain.value / n_tasks, gain.noise / n_tasks)
+        rows[name] = {"name": name, "k": len(cut.groups), "gain": value, "noise": noise}
+    return winner, list(rows.values()), groups
 
 
 def _limit(node: Node, max_size: int | None) -> Node:
