@@ -336,7 +336,7 @@ def test_forest_arguments_are_checked(options, message):
 
 
 def test_group_tasks_by_gain(tmp_path):
-    table = planted_table()
+    table = planted_table(n=300)
     features = task_features(maps_of(table))
     grouping = group_tasks(features, k="auto", table=table)
     assert grouping.groups == (("t0", "t1", "t2"), ("t3", "t4", "t5"))

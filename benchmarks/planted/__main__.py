@@ -1,10 +1,9 @@
 """Print how well every method recovers planted groups: python -m benchmarks.planted [--data FOLDER] [--seeds 100-104].
 
 Per suite and seed two profile trainings are made, which differ in initial weights and batch order. ARI is the adjusted
-Rand index against the truth: at the true k over the tasks that have a group; with k settled by stability over all tasks,
-each task without a group being a group of its own; with k settled by measured gain over the tasks that have a group,
-since the others join where they lose least. "Seed to seed" is the index between the groups of the two trainings, at
-the true k.
+Rand index against the truth: at the true k over the tasks that have a group; with k by stability over all tasks, each
+task without a group being a group of its own; with k by measured gain over the tasks that have a group, since the
+others join where they lose least. "Seed to seed" is the index between the groups of the two trainings, at the true k.
 """
 
 from __future__ import annotations
