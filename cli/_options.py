@@ -24,18 +24,18 @@ def option(*names: str, **attributes: Any) -> Callable[[F], F]:
 
 
 class GroupCount(click.ParamType):  # type: ignore[type-arg]  # generic only since click 8.2
-    """A number of groups, at least 1, or "auto"."""
+    """A number of groups, at least 1, or how the data decide."""
 
-    name = "N|auto"
+    name = "N|auto|gain|stability"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return "auto" or an int >= 1."""
-        if value == "auto" or (isinstance(value, int) and value >= 1):
+        """Return "auto", "gain", "stability" or an int >= 1."""
+        if value in ("auto", "gain", "stability") or (isinstance(value, int) and value >= 1):
             return value
         try:
             count = int(value)
         except (TypeError, ValueError):
-            self.fail(f"must be a whole number or 'auto'; got {value!r}.", param, ctx)
+            self.fail(f"must be a whole number or 'auto', 'gain' or 'stability'; got {value!r}.", param, ctx)
         if count < 1:
             self.fail(f"must be at least 1, or 'auto'; got {count}.", param, ctx)
         return count

@@ -56,17 +56,30 @@ def cluster_step(run: Run, settings: Mapping[str, Any], output: Output) -> None:
     from taskgroup.features import task_features
 
     maps = DataMaps.load(run.need("datamaps.safetensors", "profile"))
-    with run.step("cluster", settings), output.stage("cluster"):
+    table = _table_for_gain(run, output) if settings["k"] in ("auto", "gain") else None
+    with run.step("cluster", settings), output.stage("cluster") as progress:
         features = task_features(maps, settings["kind"])
         options = {name: settings[name] for name in ("method", "soft", "min_size", "max_size")}
         grouping = group_tasks(
-            features, k=settings["k"], max_groups=settings["max_groups"], random_state=settings["seed"], **options
-        )
+            features, k=settings["k"], table=table, max_groups=settings["max_groups"], random_state=settings["seed"],
+            progress=progress, **options,
+        )  # fmt: skip
         summary = cluster_summary(maps, features, grouping)
         arrays = {"similarity": features.similarity.astype(np.float32)}
         write_arrays(run.path / "similarity.safetensors", "similarity", arrays)
         write_json(run.path / "cluster.json", "cluster", summary)
         grouping.save(run.path / "grouping.json")
+
+
+def _table_for_gain(run: Run, output: Output) -> TaskTable | None:
+    """Return the table to measure gains on; None, said in words, for maps that were recorded elsewhere."""
+    from taskgroup.exceptions import ArtifactError
+
+    try:
+        return run.table()
+    except ArtifactError as error:
+        output.note(f"gains cannot be measured, so the stability of the groups settles their number: {error}")
+        return None
 
 
 def retrain_step(run: Run, table: TaskTable, settings: Mapping[str, Any], output: Output, *, resume: bool) -> None:

@@ -25,7 +25,8 @@ def cluster_options(command: Any) -> Any:
         option("--features", "kind", type=click.Choice(KINDS), default="abs-corr", show_default=True,
                help="What makes two tasks alike."),
         option("--method", type=click.Choice(METHODS), default="spectral", show_default=True, help="Clustering."),
-        option("--k", type=GroupCount(), default="auto", show_default=True, help="Number of groups."),
+        option("--k", type=GroupCount(), default="auto", show_default=True,
+               help="Number of groups; auto and gain measure what groups gain, stability asks half-samples."),
     ):  # fmt: skip
         command = add(command)
     return command

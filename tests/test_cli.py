@@ -113,7 +113,7 @@ def test_predict_serves_the_plan(finished, data, tmp_path):
         (("run", "digits", "--targets", "digt_1"), 1, "did you mean 'digit_1'?"),
         (("run", "{data}", "--k", "40"), 1, "`k` must be between 1 and n_tasks=8; got 40."),
         (("run", "{data}", "--k", "0"), 2, "must be at least 1, or 'auto'; got 0"),
-        (("run", "{data}", "--k", "many"), 2, "must be a whole number or 'auto'"),
+        (("run", "{data}", "--k", "many"), 2, "must be a whole number or 'auto', 'gain' or"),
         (("run", "{data}", "--arch", "adat"), 2, "got 'adat'"),
         (("run", "{data}", "--hidden", "64-x"), 2, "must be widths such as 64-32"),
         (("cluster", "nowhere"), 1, "no such run directory"),

@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parents[1] / "taskgroup"
 LAYERS = [
     {"exceptions", "_artifact", "_validation", "cost"},
     {"tasks", "datamaps", "exchange", "features", "grouping", "data", "scoring"},
+    {"gain"},
     {"cluster", "tracker", "models", "plan"},
     {"integrations", "training", "arms"},
     {"learners"},
@@ -28,6 +29,7 @@ WITHOUT = {
         "features",
         "grouping",
         "scoring",
+        "gain",
         "cluster",
         "report",
         "tasks",

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from threadpoolctl import threadpool_limits
 
 from taskgroup._validation import check_choice, check_int
+from taskgroup.cluster._by_gain import group_by_gain
 from taskgroup.cluster._methods import METHODS, Method, fuzzy_membership, partitions
 from taskgroup.cluster._select import choose_k, restrict, stability
 from taskgroup.cluster._sizes import check_sizes, fill_groups, resize
 from taskgroup.cluster._soft import mixture_membership
+from taskgroup.data import TaskTable
 from taskgroup.datamaps import DataMaps
 from taskgroup.features import (
     LEVEL,
@@ -23,6 +26,7 @@ from taskgroup.features import (
     task_features,
     unrelated_tasks,
 )
+from taskgroup.gain import MARGIN, Judge
 from taskgroup.grouping import Grouping
 
 __all__ = ["group_tasks"]
@@ -33,7 +37,11 @@ _N_INIT = 20  # random starts, beside the deterministic one
 def group_tasks(
     maps_or_features: DataMaps | TaskFeatures,
     *,
-    k: int | Literal["auto"] = 8,
+    k: int | Literal["auto", "gain", "stability"] = 8,
+    table: TaskTable | None = None,
+    judge: Judge | None = None,
+    similarities: Mapping[str, ArrayLike] | None = None,
+    margin: float = MARGIN,
     method: Method = "spectral",
     kind: Kind = "abs-corr",
     soft: bool = False,
@@ -42,6 +50,8 @@ def group_tasks(
     max_groups: int | None = None,
     n_splits: int = 10,
     random_state: int = 0,
+    jobs: int = 1,
+    progress: Callable[[str, int, int], None] | None = None,
 ) -> Grouping:
     """Return the grouping of T tasks into k groups.
 
@@ -49,11 +59,21 @@ def group_tasks(
     ----------
     maps_or_features : DataMaps or TaskFeatures
         Maps are turned into features of the given ``kind`` first.
-    k : int or "auto"
-        Exactly so many groups; "auto" lets the data decide, where 1 ("do not split") and groups of one task
-        ("leave this task alone") are legal answers.
+    k : int, "gain", "stability" or "auto"
+        Exactly so many groups, or how the data decide, where 1 ("do not split") and groups of one task are legal
+        answers. "gain": trees of tasks propose, and what a judge measures on rows it was not fitted to disposes, see
+        :func:`taskgroup.gain.find_groups`. "stability": the groups that half of the samples reproduce. "auto": by gain
+        where there is a table or a judge, else by stability.
+    table : TaskTable, optional
+        The data of the tasks, for the judge: an out-of-bag forest on its training and validation rows.
+    judge : Judge, optional
+        Another judge than that forest.
+    similarities : mapping of str to array-like of shape (T, T), optional
+        Further proposals for k="gain", beside Data Maps, labels and what single-task models answer.
+    margin : float
+        Standard deviations of its paired difference that a cut must gain with k="gain".
     method : {"spectral", "ward", "kmeans", "fuzzy", "gmm", "average", "louvain"}
-        The clustering method.
+        The clustering method; average linkage proposes with k="gain", whatever it says.
     kind : str
         The kind of features, see :func:`taskgroup.features.task_features`.
     soft : bool
@@ -62,16 +82,20 @@ def group_tasks(
     min_size, max_size : int, optional
         Least and largest number of tasks in a group.
     max_groups : int, optional
-        Most groups that k="auto" may choose, tasks that are left alone included.
+        Most groups that the data may choose, tasks that are left alone included.
     n_splits : int
         Number of half-sample splits behind the stability; 0 leaves it unmeasured, and needs a fixed k.
     random_state : int
-        Seed of random starts and half-samples.
+        Seed of random starts, half-samples and the judge.
+    jobs : int
+        Threads of the judge's fits; the result does not depend on them.
+    progress : callable, optional
+        Called with ("cluster", sets measured, sets expected) by k="gain".
 
     Raises
     ------
     InvalidInputError
-        When k is not between 1 and T, or the limits on sizes cannot be met.
+        When k is not between 1 and T, the limits on sizes cannot be met, or k="gain" has nothing to measure on.
 
     Examples
     --------
@@ -88,11 +112,20 @@ def group_tasks(
         features = task_features(features, kind)
     check_choice("method", method, METHODS)
     n_tasks = len(features.tasks)
-    check_int("n_splits", n_splits, 1 if k == "auto" else 0)
+    if k == "auto" and (table is not None or judge is not None):
+        k = "gain"
+    check_int("n_splits", n_splits, 1 if k in ("auto", "stability") else 0)
     check_int("random_state", random_state, 0)
-    if k != "auto":
+    if isinstance(k, str):
+        check_choice("k", k, ("auto", "gain", "stability"))
+    else:
         check_int("k", k, 1, n_tasks, high_name="n_tasks")
-    least, most = check_sizes(n_tasks, None if k == "auto" else k, min_size, max_size, max_groups)
+    least, most = check_sizes(n_tasks, None if isinstance(k, str) else k, min_size, max_size, max_groups)
+    if k == "gain":
+        return group_by_gain(
+            features, table, judge, similarities or {}, margin=margin, soft=soft, min_size=min_size, max_size=max_size,
+            max_groups=max_groups, random_state=random_state, jobs=jobs, progress=progress,
+        )  # fmt: skip
 
     # One thread: matrices are small, and sums in one order are the same sums everywhere.
     with threadpool_limits(1):
@@ -101,7 +134,7 @@ def group_tasks(
 
 def _group(
     features: TaskFeatures,
-    k: int | Literal["auto"],
+    k: int | Literal["auto", "gain", "stability"],
     method: Method,
     soft: bool,
     min_size: int,
@@ -114,7 +147,7 @@ def _group(
     relation = features.relation
     n_tasks = len(features.tasks)
     core = np.flatnonzero(~unrelated_tasks(relation))
-    if k == "auto":
+    if isinstance(k, str):
         n_core, selection = choose_k(
             features, core, method, max_k=limits[1], n_splits=n_splits, random_state=random_state
         )

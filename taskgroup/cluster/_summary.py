@@ -18,7 +18,8 @@ def cluster_summary(maps: DataMaps, features: TaskFeatures, grouping: Grouping) 
     """Return the document that ``cluster.json`` holds.
 
     ``prevalence_eta2`` is the share of the variance of log prevalence that lies between groups, in [0, 1]; by chance it
-    is ``prevalence_eta2_chance``. Far above that, the grouping may be class frequency in disguise.
+    is ``prevalence_eta2_chance``. Far above that, the grouping may be class frequency in disguise. ``gain`` is what the
+    groups were measured to be worth, None when they were not chosen by that.
     """
     pairs = features.overlap[np.triu_indices(len(features.tasks), 1)]
     chance = (grouping.n_groups - 1) / (grouping.n_tasks - 1) if grouping.n_tasks > 1 else None
@@ -35,6 +36,7 @@ def cluster_summary(maps: DataMaps, features: TaskFeatures, grouping: Grouping) 
         "prevalence_eta2": prevalence_eta2(maps, grouping.labels),
         "prevalence_eta2_chance": chance,
         "isolated": grouping.isolated,
+        "gain": grouping.info.get("gain"),
         "message": grouping.info.get("message"),
     }
 

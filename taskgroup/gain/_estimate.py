@@ -1,0 +1,66 @@
+"""What the groups are expected to gain, before anything is trained: measured on rows that did not choose them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from taskgroup.gain._cut import EFFORTS, cut_at
+from taskgroup.gain._ledger import Gain, Group, Ledger
+from taskgroup.gain._tree import Node
+
+__all__ = ["expected_gain", "gain_path"]
+
+_HALVES = 10
+_Z95 = 1.96
+
+
+def expected_gain(
+    groups: Sequence[Group], tree: Node, ledger: Ledger, margin: float, random_state: int
+) -> dict[str, dict[str, float] | None]:
+    """Return {"gain", "low", "high", "apparent"} per task against "all-in-one" and "alone"; None if not judged.
+
+    The groups were chosen for their scores, which therefore flatter them ("apparent"). So the search is repeated on
+    random halves of the rows and judged on the other halves; what half of the rows flatter themselves by, less a
+    factor sqrt(2), is taken off.
+    """
+    n = len(ledger.judge.targets)
+    rng = np.random.default_rng([random_state, 3])
+    halves = [rng.permutation(n) < n // 2 for _ in range(_HALVES)]
+    chosen = [cut_at(tree, ledger, margin, EFFORTS[0], half=half).groups for half in halves]
+    rivals: dict[str, list[Group]] = {"all-in-one": [tree.tasks], "alone": [(t,) for t in tree.tasks]}
+    found: dict[str, dict[str, float] | None] = {}
+    for name, rival in rivals.items():
+        gain = ledger.compare(groups, rival, EFFORTS[0])
+        if gain is None:
+            found[name] = None
+            continue
+        flattery = [0.0]
+        for cut, half in zip(chosen, halves, strict=True):
+            here, there = (ledger.compare(cut, rival, EFFORTS[0], rows) for rows in (half, ~half))
+            if here is not None and there is not None:
+                flattery.append(here.value - there.value)
+        same = set(groups) == set(rival)
+        off = 0.0 if same else max(0.0, sum(flattery) / _HALVES) / 2**0.5
+        found[name] = _per_task(gain, off, len(tree.tasks))
+    return found
+
+
+def gain_path(tree: Node, ledger: Ledger) -> list[dict[str, float]]:
+    """Return {"k", "gain", "noise"} per task against one group of all tasks, for the best cuts of ever more groups."""
+    root = [tree.tasks]
+    rows: dict[int, dict[str, float]] = {}
+    for margin in (1e9, *np.linspace(8.0, -8.0, 33), -1e9):
+        groups = cut_at(tree, ledger, float(margin), EFFORTS[0]).groups
+        gain = ledger.compare(groups, root, EFFORTS[0])
+        if gain is not None:
+            size = len(tree.tasks)
+            rows.setdefault(len(groups), {"k": len(groups), "gain": gain.value / size, "noise": gain.noise / size})
+    return [rows[k] for k in sorted(rows)]
+
+
+def _per_task(gain: Gain, off: float, n_tasks: int) -> dict[str, float]:
+    value = (gain.value - off) / n_tasks
+    reach = _Z95 * gain.noise / n_tasks
+    return {"gain": value, "low": value - reach, "high": value + reach, "apparent": gain.value / n_tasks}

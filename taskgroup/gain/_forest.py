@@ -1,0 +1,204 @@
+"""The default judge: a small forest of multi-output trees, scored out of bag.
+
+Every tree is fitted to a bootstrap sample and answers for the rows it has not seen (Breiman, Machine Learning 2001,
+section 3.1), so one fit gives honest outputs of all its tasks. The bootstrap of tree b is the same for every set of
+tasks, which makes the comparison of two sets a paired one.
+
+A missing label neither pulls at a split nor counts in a leaf: the splits see the mean of the task there, and the value
+of a leaf is the mean of the labels it holds, shrunk to the task's mean by the weight of one label. With
+``pooled=True`` it is shrunk to what the leaf holds of all the tasks instead: partial pooling, for tasks that mean the
+same on different rows, such as one and the same question asked in many schools or regions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from sklearn import config_context
+from sklearn.tree import ExtraTreeRegressor
+
+from taskgroup._validation import check_int
+from taskgroup.data import TaskTable
+from taskgroup.exceptions import InvalidInputError
+from taskgroup.tasks import TaskSet
+
+__all__ = ["ForestJudge"]
+
+Floats = NDArray[np.float64]
+
+_FEWEST = 8  # trees, at any effort
+_MOST_ROWS = 8  # times `max_rows`, however few labels each task has
+_OWN = 1.0  # labels that the mean of the task counts for in a leaf, where labels are missing
+_POOL = 4.0  # labels that the other tasks' mean counts for in a leaf of a pooled forest
+
+
+class ForestJudge:
+    """Judges sets of tasks by out-of-bag extremely randomised trees.
+
+    Parameters
+    ----------
+    table : TaskTable
+        Its training and validation rows are used, never its test rows.
+    n_trees : int
+        Trees at full effort.
+    max_rows : int
+        Labelled rows of a task that are used at most; rows are drawn at random.
+    max_targets : int
+        Splits of more targets than this are chosen on as many random combinations of them (Joly et al., ECML 2014,
+        arXiv 1404.3581); leaves still hold every target.
+    min_samples_leaf : int
+        Least number of rows in a leaf. More than a final forest would have: the answers of few trees are calmer.
+    pooled : bool
+        Whether tasks fitted together share the values of the leaves, not only the splits; all must be of one kind.
+    random_state : int
+        Seed of rows, bootstrap samples and trees.
+
+    Attributes
+    ----------
+    tasks : TaskSet
+        The T tasks.
+    rows : ndarray of int64 of shape (n,)
+        Row numbers of the table, ascending.
+    targets : ndarray of float32 of shape (n, T)
+        Their targets.
+    importances : ndarray of float64 of shape (T, d)
+        Mean decrease of impurity by each feature in the forest of each task alone; zeros until it was judged.
+
+    Raises
+    ------
+    InvalidInputError
+        When there are fewer than two rows, or tasks of several kinds are to be pooled.
+    """
+
+    def __init__(
+        self,
+        table: TaskTable,
+        *,
+        n_trees: int = 64,
+        max_rows: int = 2000,
+        max_targets: int = 64,
+        min_samples_leaf: int = 5,
+        pooled: bool = False,
+        random_state: int = 0,
+    ) -> None:
+        self.n_trees = check_int("n_trees", n_trees, 2)
+        self.max_targets = check_int("max_targets", max_targets, 1)
+        self.min_samples_leaf = check_int("min_samples_leaf", min_samples_leaf, 1)
+        self.random_state = check_int("random_state", random_state, 0)
+        self.pooled = pooled
+        self.rows = _draw_rows(table, check_int("max_rows", max_rows, 2), random_state)
+        if len(self.rows) < 2:
+            raise InvalidInputError(f"the training and validation rows must be at least 2; got {len(self.rows)}.")
+        kinds = {(task.kind, task.n_outputs) for task in table.tasks}
+        if pooled and len(kinds) > 1:
+            raise InvalidInputError(f"tasks must be of one kind to be pooled; got {len(kinds)} kinds.")
+        self.tasks: TaskSet = table.tasks
+        self.targets: NDArray[np.float32] = table.Y[self.rows]
+        self.importances: Floats = np.zeros((table.n_tasks, table.n_features))
+        self._X = np.ascontiguousarray(table.X[self.rows])
+        self._columns = [_label_columns(table.tasks, self.targets, t) for t in range(table.n_tasks)]
+
+    def outputs(self, tasks: Sequence[int], effort: float = 1.0) -> NDArray[np.float32]:
+        """Return out-of-bag outputs of the two halves of a forest fitted to the tasks, (2, n, n_outputs)."""
+        parts = [self._columns[t] for t in tasks]
+        Z = np.concatenate([part.values for part in parts], 1)  # (n, C), of mean 0, NaN where missing
+        labels = _Labels(Z, len(parts), self.pooled)
+        total, count = np.zeros((2, *Z.shape)), np.zeros((2, len(Z), 1))
+        with config_context(assume_finite=True, skip_parameter_validation=True):  # half of the time of a small tree
+            for b in range(max(_FEWEST, round(effort * self.n_trees))):
+                bag, tree = self._tree(labels, b)
+                out = np.flatnonzero(bag == 0)
+                total[b % 2, out] += labels.leaf_values(bag, tree.tree_.apply(self._X))[out]
+                count[b % 2, out] += 1
+                if len(tasks) == 1:
+                    self.importances[tasks[0]] += tree.feature_importances_
+        scale = np.concatenate([np.full(len(part.mean), part.scale) for part in parts])
+        mean = np.concatenate([part.mean for part in parts])
+        answers: NDArray[np.float32] = (total / np.maximum(count, 1) * scale + mean).astype(np.float32)
+        return answers
+
+    def _tree(self, labels: _Labels, b: int) -> tuple[Floats, ExtraTreeRegressor]:
+        """Return the bootstrap counts (n,) of tree b and the tree fitted to those that hold a label."""
+        rng = np.random.default_rng([self.random_state, 2, b])
+        n = len(self._X)
+        bag = np.bincount(rng.integers(0, n, n), minlength=n).astype(np.float64)
+        seed = int(rng.integers(2**31 - 1))
+        rows, goal = labels.goal(bag)
+        if goal.shape[1] > self.max_targets:
+            goal = goal @ (rng.normal(size=(goal.shape[1], self.max_targets)) / self.max_targets**0.5)
+        tree = ExtraTreeRegressor(min_samples_leaf=self.min_samples_leaf, max_features="sqrt", random_state=seed)
+        tree.fit(self._X[rows], np.ascontiguousarray(goal), sample_weight=bag[rows], check_input=False)
+        return bag, tree
+
+
+class _Labels:
+    """The labels of some tasks, as trees are fitted to them and as leaves hold them."""
+
+    def __init__(self, Z: Floats, n_tasks: int, pooled: bool) -> None:
+        self.seen = ~np.isnan(Z)
+        self.complete = bool(self.seen.all()) and not pooled
+        self.Z = np.where(self.seen, Z, 0.0)
+        self.labelled = self.seen.any(1)
+        self.pooled = pooled
+        self.width = Z.shape[1] // n_tasks
+        self.counts = self.seen.astype(np.float64)
+
+    def goal(self, bag: Floats) -> tuple[NDArray[np.intp], Floats]:
+        """Return the rows in the bag that a tree is fitted to, and their targets."""
+        rows = np.flatnonzero((bag > 0) & self.labelled)
+        if len(rows) == 0:
+            rows = np.flatnonzero(bag > 0)
+        if not self.pooled:
+            return rows, self.Z[rows]
+        shape = (len(rows), -1, self.width)
+        n_seen = np.maximum(self.counts[rows].reshape(shape).sum(1), 1.0)
+        return rows, self.Z[rows].reshape(shape).sum(1) / n_seen
+
+    def leaf_values(self, bag: Floats, leaves: NDArray[np.intp]) -> Floats:
+        """Return the value (n, C) that the leaf of every row holds of every column."""
+        inside = np.flatnonzero(bag)
+        member: Any = sparse.csr_matrix((bag[inside], (leaves[inside], inside)), (int(leaves.max()) + 1, len(bag)))
+        sums = member @ self.Z
+        if self.complete:
+            return np.asarray(sums / np.maximum(np.asarray(member.sum(1)), 1.0))[leaves]
+        sizes = member @ self.counts
+        if not self.pooled:
+            return np.asarray(sums / (sizes + _OWN))[leaves]
+        shape = (len(sums), -1, self.width)
+        together = sums.reshape(shape).sum(1) / (sizes.reshape(shape).sum(1) + _OWN)
+        prior = np.tile(together, (1, sums.shape[1] // self.width))
+        return np.asarray((sums + _POOL * prior) / (sizes + _POOL))[leaves]
+
+
+class _LabelColumns(NamedTuple):
+    """The columns of one task that a tree is fitted to."""
+
+    values: Floats  # (n, C), of mean 0, NaN where missing
+    mean: Floats  # (C,)
+    scale: float
+
+
+def _label_columns(tasks: TaskSet, targets: NDArray[np.float32], t: int) -> _LabelColumns:
+    """Return one 0/1 column of a binary task, one per class of a multiclass one, the scaled value of a regression."""
+    column = targets[:, t, None].astype(np.float64)
+    seen = ~np.isnan(column[:, 0])
+    if tasks[t].kind == "multiclass":
+        column = np.where(seen[:, None], column == np.arange(tasks[t].n_outputs), np.nan)
+    mean = column[seen].mean(0) if seen.any() else np.zeros(column.shape[1])
+    spread = float(column[seen].std()) if seen.any() and tasks[t].kind == "regression" else 1.0
+    scale = spread if spread > 1e-12 else 1.0
+    return _LabelColumns((column - mean) / scale, mean, scale)
+
+
+def _draw_rows(table: TaskTable, max_rows: int, random_state: int) -> NDArray[np.int64]:
+    """Return training and validation rows, as many as leave no task with more than ``max_rows`` labels on average."""
+    rows = np.sort(np.concatenate([table.rows("train"), table.rows("valid")]))
+    share = float((~np.isnan(table.Y[rows])).mean(0).max(initial=0.0)) if len(rows) else 1.0
+    most = round(min(max_rows / max(share, 1e-9), _MOST_ROWS * max_rows))
+    if len(rows) > most:
+        rows = np.sort(np.random.default_rng([random_state, 1]).choice(rows, most, replace=False))
+    return rows

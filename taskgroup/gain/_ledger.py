@@ -1,0 +1,199 @@
+"""What has been measured so far, and how two ways of grouping the same tasks compare."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from taskgroup.gain._judge import Judge, Score, score_outputs
+from taskgroup.scoring import Measured
+from taskgroup.scoring._noise import noise_variance
+
+__all__ = ["Gain", "Group", "Ledger"]
+
+Floats = NDArray[np.float64]
+Group = tuple[int, ...]
+"""Positions of tasks that are fitted jointly, ascending."""
+
+_PRIOR_NODES = 5.0  # comparisons that the assumed share of luck counts for
+_KEPT = 64  # sets whose outputs are kept for blends
+_log = logging.getLogger(__name__)
+
+
+class Gain(NamedTuple):
+    """The difference of two ways of grouping, summed over their tasks, and its standard deviation."""
+
+    value: float
+    noise: float
+
+
+class Ledger:
+    """Scores of sets of tasks, each measured once per effort.
+
+    Parameters
+    ----------
+    judge : Judge
+        Who measures.
+    progress : callable, optional
+        Called with ("cluster", sets measured, sets expected).
+    jobs : int
+        Threads that measure sets asked for together; the result does not depend on them.
+
+    Attributes
+    ----------
+    notes : dict of Group to str
+        Sets that the judge failed on, and why; they are left out of every comparison.
+    expected : int
+        Number of sets that will be measured, for the progress.
+    """
+
+    def __init__(self, judge: Judge, progress: Callable[[str, int, int], None] | None = None, jobs: int = 1) -> None:
+        self.judge, self.jobs = judge, jobs
+        self.notes: dict[Group, str] = {}
+        self.expected = 0
+        self._progress = progress
+        self._scores: dict[tuple[Group, float], Score | None] = {}
+        self._answers: dict[int, NDArray[np.float32]] = {}
+        self._outputs: dict[Group, NDArray[np.float32] | None] = {}
+        self._gains: dict[tuple[frozenset[Group], frozenset[Group], float], Gain | None] = {}
+        self._luck = (_PRIOR_NODES, _PRIOR_NODES)
+        self.size = _sizes(judge)
+
+    @property
+    def measured(self) -> list[tuple[Group, float]]:
+        """The sets that were measured, and at what effort."""
+        return list(self._scores)
+
+    @property
+    def luck(self) -> float:
+        """Variance of a gain by the luck of the fit, in units of its variance by the rows, pooled over comparisons."""
+        return self._luck[0] / self._luck[1]
+
+    def measure(self, groups: Iterable[Group], effort: float) -> None:
+        """Measure those of the sets that were not measured at this effort."""
+        wanted = [g for g in dict.fromkeys(groups) if (g, effort) not in self._scores]
+        if self.jobs == 1:
+            self._note(wanted, effort, (self._fit(g, effort) for g in wanted))
+        else:
+            with ThreadPoolExecutor(self.jobs) as pool:
+                self._note(wanted, effort, pool.map(lambda g: self._fit(g, effort), wanted))
+
+    def _note(self, wanted: Iterable[Group], effort: float, found: Iterable[tuple[Score | None, str]]) -> None:
+        for group, (score, note) in zip(wanted, found, strict=True):
+            self._scores[group, effort] = score
+            if note:
+                self.notes[group] = note
+                _log.warning("tasks %s are left out of the search: %s", group, note)
+            if self._progress is not None:
+                self._progress("cluster", len(self._scores), max(self.expected, len(self._scores)))
+
+    def answers(self, n_tasks: int) -> list[NDArray[np.float32]] | None:
+        """Return what the models of single tasks answered, n_tasks arrays (n, n_outputs); None when one failed."""
+        found = [self._answers.get(t) for t in range(n_tasks)]
+        return None if any(answer is None for answer in found) else [a for a in found if a is not None]
+
+    def outputs_of(self, task: int, group: Group, effort: float) -> NDArray[np.float32] | None:
+        """Return what the model of a set answers for one of its tasks, (n_draws, n, n_outputs); None if it failed."""
+        if group not in self._outputs:
+            self._outputs = {**dict(list(self._outputs.items())[-_KEPT:]), group: self._answer(group, effort)[0]}
+        outputs = self._outputs[group]
+        if outputs is None:
+            return None
+        stops = np.cumsum([self.judge.tasks[t].n_outputs for t in group])
+        last = int(stops[group.index(task)])
+        return outputs[:, :, last - self.judge.tasks[task].n_outputs : last]
+
+    def score(self, group: Group, effort: float) -> Score | None:
+        """Return the score of a set; None where the judge failed."""
+        self.measure([group], effort)
+        return self._scores[group, effort]
+
+    def partition(self, groups: Sequence[Group], effort: float) -> Score | None:
+        """Return the scores of the tasks of some disjoint sets, in ascending order of the tasks."""
+        self.measure(groups, effort)
+        parts = [score for group in groups if (score := self._scores[group, effort]) is not None]
+        if len(parts) < len(groups):
+            return None
+        order = np.argsort([t for group in groups for t in group])
+        return Score(
+            np.concatenate([part.values for part in parts])[order],
+            np.concatenate([part.influence for part in parts])[order],
+            np.concatenate([part.draws for part in parts], 1)[:, order],
+        )
+
+    def compare(
+        self, new: Sequence[Group], old: Sequence[Group], effort: float, half: NDArray[np.bool_] | None = None
+    ) -> Gain | None:
+        """Return what grouping the same tasks the new way gains; None where the judge failed on one of the sets.
+
+        The noise is that of the paired difference: rows are shared by all tasks, so their influences are summed over
+        tasks first; of rare tasks, which tell their own spread badly, the variance is moderated towards what tasks of
+        the same size have; the luck of the fit is added. With ``half`` only those rows count, to first order.
+        """
+        key = (frozenset(new), frozenset(old), effort)
+        if half is None and key in self._gains:
+            return self._gains[key]
+        gain = self._compare(new, old, effort, half)
+        if half is None:
+            self._gains[key] = gain
+        return gain
+
+    def _compare(
+        self, new: Sequence[Group], old: Sequence[Group], effort: float, half: NDArray[np.bool_] | None
+    ) -> Gain | None:
+        ours, theirs = self.partition(new, effort), self.partition(old, effort)
+        if ours is None or theirs is None:
+            return None
+        tasks = np.sort([t for group in new for t in group])
+        values = ours.values - theirs.values
+        keep = np.isfinite(values)
+        if not keep.any():
+            return Gain(0.0, 0.0)
+        values, influence = values[keep], (ours.influence - theirs.influence)[keep]
+        n = influence.shape[1]
+        total = influence.sum(0, dtype=np.float64)
+        of_tasks = noise_variance(Measured(values[None], influence[None], (0,), self.size[tasks][keep]))
+        own = np.square(influence, dtype=np.float64).sum(1) * n / max(n - 1, 1)
+        rows = float(np.square(total).sum()) * n / max(n - 1, 1) + float(np.maximum(of_tasks - own, 0.0).sum())
+        value = float(values.sum())
+        if half is not None:
+            value += float(total @ np.where(half, 1.0, -1.0))
+            return Gain(value, (2 * rows * (1 + self.luck)) ** 0.5)
+        if len(ours.draws) > 1 and rows > 0:
+            draws = (ours.draws - theirs.draws)[:, keep].sum(1)
+            self._luck = (self._luck[0] + float(draws.var(ddof=1)) / len(draws) / rows, self._luck[1] + 1.0)
+        return Gain(value, (rows * (1 + self.luck)) ** 0.5)
+
+    def _fit(self, group: Group, effort: float) -> tuple[Score | None, str]:
+        outputs, note = self._answer(group, effort)
+        if outputs is None:
+            return None, note
+        if len(group) == 1:
+            self._answers.setdefault(group[0], outputs.mean(0))
+        return score_outputs(self.judge, group, outputs), ""
+
+    def _answer(self, group: Group, effort: float) -> tuple[NDArray[np.float32] | None, str]:
+        """Return the judge's outputs, or None and what was wrong with them."""
+        try:
+            outputs = np.asarray(self.judge.outputs(group, effort), np.float32)
+        except Exception as error:  # a judge is the user's: whatever it raises costs this set, not the search
+            return None, f"{type(error).__name__}: {error}"
+        width = sum(self.judge.tasks[t].n_outputs for t in group)
+        if outputs.ndim != 3 or outputs.shape[1:] != (len(self.judge.targets), width):
+            return None, f"outputs of shape {outputs.shape}, not (n_draws, {len(self.judge.targets)}, {width})"
+        if not np.isfinite(outputs).all():
+            return None, "outputs that are not finite"
+        return outputs, ""
+
+
+def _sizes(judge: Judge) -> Floats:
+    """Return how many samples each task's metric rests on, (T,): of a binary task n1 n0 / (n1 + n0)."""
+    labelled = (~np.isnan(judge.targets)).sum(0).astype(np.float64)
+    positive = (judge.targets == 1).sum(0)
+    binary = np.array([task.kind == "binary" for task in judge.tasks])
+    return np.asarray(np.where(binary, positive * (labelled - positive) / np.maximum(labelled, 1), labelled))

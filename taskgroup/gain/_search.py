@@ -1,0 +1,194 @@
+"""Groups by measured gain: trees propose, the judge disposes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from threadpoolctl import threadpool_limits
+
+from taskgroup._validation import check_int, check_matrix, check_real
+from taskgroup.exceptions import InvalidInputError
+from taskgroup.gain._cut import EFFORTS, refined_cut, rough_cut
+from taskgroup.gain._estimate import expected_gain, gain_path
+from taskgroup.gain._judge import Judge
+from taskgroup.gain._ledger import Gain, Group, Ledger
+from taskgroup.gain._moves import fewer_groups, join_lonely, move
+from taskgroup.gain._propose import answer_similarity, importance_similarity
+from taskgroup.gain._soft import soften
+from taskgroup.gain._tree import Node, contract, task_tree
+
+__all__ = ["MARGIN", "GainGroups", "find_groups"]
+
+Progress = Callable[[str, int, int], None]
+
+MARGIN = 1.0
+"""Standard deviations by which a cut, or a move, must gain; settled on sets that no figure is reported on."""
+
+_FITS_PER_TASK = 40  # budget of a search: fits of m tasks count m
+
+
+@dataclass(frozen=True)
+class GainGroups:
+    """Groups that were found, and what they are expected to be worth.
+
+    Parameters
+    ----------
+    groups : tuple of Group
+        Positions of the tasks of every group.
+    info : dict
+        JSON-able: "proposer" (whose tree won) and "proposers" (its rivals' gains against it), "expected" gains against
+        "all-in-one" and "alone", "path" (gain of the best cuts by number of groups), "nodes" and "fits" that were
+        judged, "moves", "blended", "luck", "notes" and "seconds".
+    membership : ndarray of float64 of shape (T, k)
+        One for each task's group; one half in two groups for tasks that their blend serves better.
+    """
+
+    groups: tuple[Group, ...]
+    membership: NDArray[np.float64]
+    info: Mapping[str, Any] = field(default_factory=dict)
+
+
+def find_groups(
+    judge: Judge,
+    similarities: Mapping[str, ArrayLike] | None = None,
+    *,
+    margin: float = MARGIN,
+    soft: bool = False,
+    max_size: int | None = None,
+    max_groups: int | None = None,
+    trials: int | None = None,
+    jobs: int = 1,
+    progress: Progress | None = None,
+    random_state: int = 0,
+) -> GainGroups:
+    """Return the groups of tasks that a judge measures to be worth most.
+
+    Average linkage on each similarity proposes a tree of tasks; dynamic programming finds its best cut, where a node
+    stays whole unless its best cut below gains more than the noise; the trees compete by the scores of their cuts. A
+    task that is alone joins another group unless alone is measured to be better; then groups merge and tasks move as
+    long as that gains more than the noise.
+
+    Parameters
+    ----------
+    judge : Judge
+        Who measures, for instance :class:`ForestJudge`.
+    similarities : mapping of str to array-like of shape (T, T), optional
+        Proposals by name, symmetric, larger is more alike. The answers of single-task models, and the importances that
+        a forest gives to the features, are proposed beside them at no further cost.
+    margin : float
+        Standard deviations of the paired difference by which a cut or a move must gain.
+    soft : bool
+        Whether a task may be served by the blend of two groups, where that measures better.
+    max_size, max_groups : int, optional
+        Largest group, largest number of groups.
+    trials : int, optional
+        Merges and moves that are tried at most; by default as many as there are tasks, up to 30.
+    jobs : int
+        Threads of the judge's fits; the result does not depend on them.
+    progress : callable, optional
+        Called with ("cluster", sets measured, sets expected).
+    random_state : int
+        Seed of the half-samples of the estimate.
+
+    Raises
+    ------
+    InvalidInputError
+        When a similarity does not fit the tasks, or a limit is not positive.
+    """
+    started = time.perf_counter()
+    n_tasks = len(judge.tasks)
+    check_real("margin", margin, 0.0)
+    check_int("jobs", jobs, 1)
+    for name, limit in (("max_size", max_size), ("max_groups", max_groups)):
+        if limit is not None:
+            check_int(name, limit, 1)
+    if max_size is not None and max_groups is not None and max_size * max_groups < n_tasks:
+        raise InvalidInputError(
+            f"{n_tasks} tasks do not fit in max_groups={max_groups} groups of max_size={max_size}; relax one of them."
+        )
+    matrices = {
+        name: check_matrix(f"similarity {name!r}", S, (n_tasks, n_tasks), np.float64)
+        for name, S in (similarities or {}).items()
+    }
+    trials = min(n_tasks, 30) if trials is None else check_int("trials", trials, 0)
+    ledger = Ledger(judge, progress, jobs)
+    with threadpool_limits(1):
+        matrices |= _own_proposals(judge, ledger)
+        trees = {
+            name: _limit(contract(task_tree(S), _FITS_PER_TASK * n_tasks // len(matrices)), max_size)
+            for name, S in matrices.items()
+        }
+        winner, rivals, groups = _compete(trees, ledger, margin)
+        S, tree = matrices[winner], trees[winner]
+        if max_size is None:
+            groups = join_lonely(groups, S, ledger, margin)
+        groups, moves = move(groups, S, ledger, margin, trials, max_size)
+        groups = sorted(fewer_groups(groups, S, ledger, max_groups or n_tasks))
+        membership = soften(groups, S, ledger, margin, trials if soft else 0)
+        expected = expected_gain(groups, tree, ledger, margin, random_state)
+        path = gain_path(tree, ledger)
+    info = {
+        "proposer": winner,
+        "proposers": rivals,
+        "expected": expected,
+        "path": path,
+        "nodes": len({group for group, _ in ledger.measured}),
+        "fits": len(ledger.measured),
+        "moves": moves,
+        "blended": [judge.tasks.names[t] for t in np.flatnonzero(membership.max(1) < 1)],
+        "margin": margin,
+        "luck": ledger.luck,
+        "notes": [f"tasks {', '.join(judge.tasks[t].name for t in g)}: {why}" for g, why in ledger.notes.items()],
+        "seconds": round(time.perf_counter() - started, 2),
+    }
+    return GainGroups(tuple(groups), membership, info)
+
+
+def _own_proposals(judge: Judge, ledger: Ledger) -> dict[str, NDArray[np.float64]]:
+    """Return similarities of the answers of single-task models, and of the importances of their features."""
+    n_tasks = len(judge.tasks)
+    ledger.measure([(t,) for t in range(n_tasks)], EFFORTS[0])
+    answers = ledger.answers(n_tasks)
+    found = {} if answers is None else {"answers": answer_similarity(answers)}
+    importances = getattr(judge, "importances", None)
+    if importances is not None:
+        found["importances"] = importance_similarity(np.asarray(importances, np.float64))
+    return found or {"none": np.eye(n_tasks)}
+
+
+def _compete(trees: Mapping[str, Node], ledger: Ledger, margin: float) -> tuple[str, list[dict[str, Any]], list[Group]]:
+    """Return whose best cut is taken, what each rival gains against it per task, and the groups of that cut.
+
+    A later proposer replaces an earlier one where its cut gains more than the margin at low effort, and again at full
+    effort: of cuts that cannot be told apart the first is as good as any, and the best of several flatters itself.
+    """
+    ledger.expected = len({node.tasks for tree in trees.values() for node in tree.walk()}) * 4 // 3
+    rough = {name: rough_cut(tree, ledger, margin) for name, tree in trees.items()}
+    winner, *others = rough
+    groups = refined_cut(trees[winner], rough[winner], ledger, margin).groups
+    rows = {}
+    for name in others:
+        gain = ledger.compare(rough[name].groups, groups, EFFORTS[0])
+        if gain is not None and gain.value > margin * gain.noise:
+            challenge = refined_cut(trees[name], rough[name], ledger, margin).groups
+            final = ledger.compare(challenge, groups, EFFORTS[1])
+            if final is not None and final.value > margin * final.noise:
+                winner, groups = name, challenge
+    n_tasks = sum(map(len, groups))
+    for name, cut in rough.items():
+        gain = Gain(0.0, 0.0) if name == winner else ledger.compare(cut.groups, groups, EFFORTS[0])
+        value, noise = (None, None) if gain is None else (gain.value / n_tasks, gain.noise / n_tasks)
+        rows[name] = {"name": name, "k": len(cut.groups), "gain": value, "noise": noise}
+    return winner, list(rows.values()), groups
+
+
+def _limit(node: Node, max_size: int | None) -> Node:
+    """Return the tree; nodes above the limit are marked as cut."""
+    if max_size is None or len(node.tasks) <= max_size:
+        return node
+    return Node(node.tasks, tuple(_limit(child, max_size) for child in node.children), cut=True)
