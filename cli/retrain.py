@@ -32,7 +32,7 @@ def retrain_options(command: Any) -> Any:
                help="Recipes of networks that are tried; 1 for none."),
         option("--draws", type=click.IntRange(1), default=3, show_default=True, help="Random groupings."),
         option("--folds", type=click.IntRange(1), default=None,
-               help="Folds of honest answers; 1 holds out the validation rows. By default 5, or 1 from 10,000 rows on."),
+               help="Folds of honest answers; 1 holds out the validation rows. By default 5, or 1 from 10,000 rows."),
         option("--shared-layers", type=click.IntRange(0), default=0, show_default=True,
                help="Hidden layers, from the input, that the networks of all groups share."),
         option("--answers", type=click.Choice(("best", "mean")), default="best", show_default=True,
