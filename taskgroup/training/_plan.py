@@ -93,10 +93,10 @@ class Plan:
         Raises
         ------
         InvalidInputError
-            When the inputs have another number of columns, or are not finite.
+            When the inputs have another number of columns, or are infinite.
         """
         raw = check_matrix("X", X, (None, self.schema.n_features), np.float32)
-        check_finite("X", raw, self.schema.feature_names)
+        check_finite("X", raw, self.schema.feature_names, missing=True)
         inputs = torch.from_numpy(np.ascontiguousarray(self.schema.transform(raw)))
         outputs = {path: (model.tasks, predict(model, inputs).numpy()) for path, model in self.models.items()}
         packed = combine(self.tasks, self.answer, outputs)
