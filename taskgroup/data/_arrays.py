@@ -87,9 +87,9 @@ def dense(where: str, X: Any) -> NDArray[Any]:
     n_bytes = 4 * int(X.shape[0]) * int(X.shape[1])
     if n_bytes > DENSE_LIMIT:
         raise InvalidInputError(
-            f"{where}: {X.shape[0]:,} x {X.shape[1]:,} sparse features take {n_bytes / (1 << 30):.1f} GiB when "
-            f"made dense, and more than {DENSE_LIMIT >> 30} are refused; keep the features that most rows have, or reduce them "
-            "(for text: TruncatedSVD)."
+            f"{where}: {X.shape[0]:,} x {X.shape[1]:,} sparse features take {n_bytes >> 20:,} MiB when made "
+            f"dense, and more than {DENSE_LIMIT >> 30} are refused; keep the features that most rows have, or reduce "
+            "them (for text: TruncatedSVD)."
         )
     plain: NDArray[np.float32] = X.astype(np.float32).toarray()
     return plain

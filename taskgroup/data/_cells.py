@@ -100,8 +100,8 @@ def parse_numbers(words: Sequence[str], decimal: Decimal | None = None) -> Parse
 
     >>> parse_numbers(["1", "2,5", "<0,1"]).values
     array([1. , 2.5, 0.1])
-    >>> parse_numbers(["1,234", "12,500", "$7"]).values
-    array([1.2340e+03, 1.2500e+04, 7.0000e+00])
+    >>> parse_numbers(["1,234", "12,500.5", "$7"]).values
+    array([1.23400e+03, 1.25005e+04, 7.00000e+00])
     >>> parse_numbers(["1,234", "5"]).ambiguous
     True
     """

@@ -133,7 +133,7 @@ def _json_lines(path: Path, marks: Marks, decimal: Decimal | None) -> Frame:
     import pandas as pd
 
     lines = _ending(path) != ".json"
-    return Frame(pd.read_json(path, lines=lines, convert_dates=False, dtype=False))
+    return Frame(pd.read_json(path, lines=lines, dtype=False))
 
 
 def _excel(path: Path, marks: Marks, decimal: Decimal | None) -> Frame:

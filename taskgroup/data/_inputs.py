@@ -74,7 +74,7 @@ def load_inputs(source: Any, schema: InputSchema) -> NDArray[np.float32]:
     return read_inputs(source, schema).X
 
 
-def read_inputs(source: Any, schema: InputSchema, *, id: str | None = None, sparse_ok: bool = True) -> Inputs:
+def read_inputs(source: Any, schema: InputSchema, *, id: str | None = None, id_if_there: str | None = None) -> Inputs:
     """Return the rows of a file or data frame with their ids and a count of what training did not know.
 
     Parameters
@@ -85,6 +85,8 @@ def read_inputs(source: Any, schema: InputSchema, *, id: str | None = None, spar
         What the models expect.
     id : str, optional
         The column that says what rows are called.
+    id_if_there : str, optional
+        The same where `id` is not given, if the source has it.
     """
     where = source_name(source)
     if isinstance(source, (str, os.PathLike)):
@@ -113,6 +115,8 @@ def read_inputs(source: Any, schema: InputSchema, *, id: str | None = None, spar
         frame = Frame(named(data, where))
     else:
         return _from_array(where, source, None, schema)
+    if id is None and id_if_there is not None and id_if_there in map(str, frame.data.columns):
+        id = id_if_there
     return _from_frame(where, frame, schema, id)
 
 
@@ -168,7 +172,7 @@ def _by_number(where: str, names: Sequence[str], width: int) -> list[int]:
 def _from_frame(where: str, frame: Frame, schema: InputSchema, id: str | None) -> Inputs:
     data = frame.data
     names = [str(name) for name in data.columns]
-    for name in (*schema.feature_names, *([id] if id else [])):
+    for name in (*schema.feature_names, *([id] if id is not None else [])):
         check_column(where, name, names)
     reader = ColumnReader(where, schema.marks, frame.decimal)
     X = np.empty((len(data), schema.n_features), np.float32)
@@ -188,7 +192,7 @@ def _from_frame(where: str, frame: Frame, schema: InputSchema, id: str | None) -
             X[:, j] = column.numbers
     check_finite("X", X, schema.feature_names, missing=True)
     ids = None if id is None else data[id].to_numpy()
-    return Inputs(X, ids, id or "", unseen, _new_holes(X, schema))
+    return Inputs(X, ids, "" if id is None else id or "row", unseen, _new_holes(X, schema))
 
 
 def _new_holes(X: NDArray[np.float32], schema: InputSchema) -> dict[str, int]:

@@ -75,8 +75,8 @@ def load_table(
         Names or globs of columns that are features although they look like none.
     kinds : dict, optional
         ``{target: "binary" | "multiclass" | "regression"}`` and ``{feature: "words" | "numbers"}`` where the guess
-        would be wrong. The guess: two words, 0/1, -1/1 or 1/2 are binary; up to 50 words, or whole numbers from 0 or 1 to
-        at most 50, are multiclass; else regression.
+        would be wrong. The guess: two words, 0/1, -1/1 or 1/2 are binary; up to 50 words, or whole numbers from 0 or 1
+        to at most 50, are multiclass; else regression.
     positive : dict, optional
         ``{target: word}``, the positive class of a binary task where convention does not say it.
     missing, not_missing : sequence of str

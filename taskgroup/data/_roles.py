@@ -89,7 +89,11 @@ def looks_like_label(name: str, values: Column, targets: Mapping[str, Column]) -
     stem = _ENUMERATED.match(name)
     for target, labels in targets.items():
         other = _ENUMERATED.match(target)
-        if stem and other and stem[1] == other[1] and _alike(values, labels):
+        if (
+            stem
+            and stem[1].rstrip("_-. ") in (target, other[1].rstrip("_-. ") if other else target)
+            and _alike(values, labels)
+        ):
             return target
     return None
 

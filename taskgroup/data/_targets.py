@@ -321,6 +321,8 @@ def _orient(
 
 def _first_is_positive(first: str, second: str) -> bool | None:
     """Return which of two words is the positive one by convention, or None."""
+    if min(len(first), len(second)) == 1 and f"{first}{second}" not in ("ft", "tf", "ny", "yn", "+-", "-+"):
+        return None  # single letters mean yes and no in pairs only
     for a, b, answer in ((first, second, True), (second, first, False)):
         if (a in _POSITIVE and b not in _POSITIVE) or (b in _NEGATIVE and a not in _NEGATIVE):
             return answer
