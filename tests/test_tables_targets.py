@@ -27,8 +27,8 @@ def csv(tmp_path, data, name="t.csv"):
     return path
 
 
-MARKS = ["", "N/A", "n/a", "NA", "#N/A", "<NA>", "NULL", "null", "-", ".", "?", "unknown", "UNKNOWN", "nan", "NaN", "NAN",
-         "None", "none", "--", "missing", "not tested", "n.d."]  # fmt: skip
+MARKS = ["", "N/A", "n/a", "NA", "#N/A", "<NA>", "NULL", "null", "-", ".", "?", "unknown", "UNKNOWN", "nan", "NaN",
+         "NAN", "None", "none", "--", "missing", "not tested", "n.d."]  # fmt: skip
 
 
 @pytest.mark.parametrize("mark", MARKS)
@@ -87,7 +87,8 @@ PAIRS = [
     ("positive", "negative", "positive"), ("pos", "neg", "pos"), ("present", "absent", "present"), ("T", "F", "T"),
     ("toxic", "non-toxic", "toxic"), ("soluble", "insoluble", "soluble"), ("stable", "unstable", "stable"),
     ("malignant", "benign", "malignant"), ("spam", "ham", "spam"), ("case", "control", "case"), ("on", "off", "on"),
-    ("dead", "not dead", "dead"), ("abnormal", "normal", "abnormal"), ("hit", "miss", "hit"), ("sick", "healthy", "sick"),
+    ("dead", "not dead", "dead"), ("abnormal", "normal", "abnormal"), ("hit", "miss", "hit"),
+    ("sick", "healthy", "sick"),
 ]  # fmt: skip
 
 

@@ -141,8 +141,8 @@ def _excel(path: Path, marks: Marks, decimal: Decimal | None) -> Frame:
 
     with pd.ExcelFile(path) as book:
         sheet, *others = book.sheet_names
-        header = book.parse(sheet, header=None, nrows=1, dtype=object)
-        data = book.parse(sheet, keep_default_na=False, na_values=marks.for_pandas())
+        header = pd.read_excel(book, sheet_name=sheet, header=None, nrows=1, dtype=object)
+        data = pd.read_excel(book, sheet_name=sheet, keep_default_na=False, na_values=marks.for_pandas())
     if len(header) and header.shape[1] == data.shape[1]:  # pandas renames columns that have no name, or occur twice
         data.columns = ["" if name != name else str(name).strip() for name in header.iloc[0]]
     note = f"sheet {sheet!r} was read, the first of {len(others) + 1}" if others else ""

@@ -52,9 +52,13 @@ def table_of_frame(
     notes = [Note(frame.note)] if frame.note else []
     reader = ColumnReader(where, options.marks, options.decimal or frame.decimal)
     if options.long is not None:
-        data = data.drop(columns=[c for c in expand(options.ignore, list(data.columns)) if c not in options.long])
+        for glob in options.ignore:
+            if not expand([glob], list(data.columns)):
+                check_column(where, glob, data.columns)
+        out = {"", *expand(options.ignore, list(data.columns))} - set(options.long)  # "" is a saved index
+        data = data.drop(columns=[column for column in data.columns if column in out])
         data, named = pivot(where, data, options.long)
-        options = replace(options, id=options.id or options.long[0])
+        options = replace(options, id=options.id or options.long[0], ignore=())
         notes.append(Note(f"{len(frame.data):,} rows of (sample, task, value) are {len(data):,} samples with "
                           f"{len(named)} tasks"))  # fmt: skip
     names = [str(column) for column in data.columns]
