@@ -167,6 +167,25 @@ class Run:
             )
         return table
 
+    def table_of(self, source: str) -> TaskTable:
+        """Return the table at ``source`` with the tasks of the groups, and keep it as the data of the run."""
+        from taskgroup.data import BUNDLED
+        from taskgroup.grouping import Grouping
+
+        if "settings" in self.document["inputs"]:
+            raise InvalidInputError(f"{self.path}: the run has its table already; leave --data out.")
+        names = list(Grouping.load(self.need("grouping.json", "cluster")).tasks.names)
+        settings = {
+            "source": source if source in BUNDLED else str(Path(source).resolve()), "targets": names,
+            "seed": int(self.document.get("seed", 0)), "hide_labels": 0.0, "strict": True,
+        }  # fmt: skip
+        table, _ = load_data(settings)
+        table = table.select(names)
+        inputs = {"path": settings["source"], "sha256": table.content_hash(), "settings": settings}
+        self.document["inputs"] = inputs
+        self.document["reading"] = None if table.reading is None else table.reading.to_dict()
+        return table
+
     def _write(self) -> None:
         from taskgroup._artifact import write_json
 
