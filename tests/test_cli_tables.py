@@ -79,10 +79,8 @@ def test_check_says_everything_and_writes_nothing(folder):
 def test_a_warning_names_an_option_that_works(folder):
     data = pd.read_excel(folder / "visits.xlsx").assign(side=lambda d: np.where(d.age % 2, "left", "right"))
     data.to_csv(folder / "side.csv", index=False)
-    warning = next(
-        one for one in json.loads(taskgroup("check", folder / "side.csv", "--targets", "side", "--json").stdout)["warnings"]
-        if "alphabet" in one["text"]
-    )  # fmt: skip
+    found = json.loads(taskgroup("check", folder / "side.csv", "--targets", "side", "--json").stdout)
+    warning = next(one for one in found["warnings"] if "alphabet" in one["text"])
     option, value = warning["option"].split(" ")
     result = taskgroup("check", folder / "side.csv", "--targets", "side", option, value.replace("'", ""), "--json")
     assert json.loads(result.stdout)["tasks"][0]["positive"] == "left"

@@ -187,12 +187,10 @@ def _training_words(
 def _part_notes(table: TaskTable) -> list[Note]:
     """Return warnings about tasks that lack a class in a part."""
     notes = []
-    for number, part in enumerate(SPLITS):
-        labels = table.Y[table.split == number]
-        lacking = [
-            task.name for t, task in enumerate(table.tasks)
-            if task.kind == "binary" and len(np.unique(labels[~np.isnan(labels[:, t]), t])) < 2
-        ]  # fmt: skip
+    for part in SPLITS:
+        labels = table.targets(part)
+        both = (labels == 1).any(0) & (labels == 0).any(0)
+        lacking = [task.name for t, task in enumerate(table.tasks) if task.kind == "binary" and not both[t]]
         if lacking:
             more = f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""
             notes.append(Note(f"the {part} part lacks positives or negatives of task {lacking[0]!r}{more}"))

@@ -50,14 +50,16 @@ def find_repeats(X: NDArray[np.float32]) -> Repeats:
 
 def _equal_rows(X: NDArray[np.float32]) -> NDArray[np.intp]:
     """Return the number of each row's set of equal rows; rows that differ in a few columns need no further look."""
+    import pandas as pd
+
     few = np.unique(np.linspace(0, X.shape[1] - 1, _LOOK).astype(int))
-    first = np.unique(_keys(X[:, few]), return_inverse=True, return_counts=True)
-    sets, again = first[1].astype(np.intp), np.flatnonzero(first[2][first[1]] > 1)
+    sets: NDArray[np.intp] = pd.factorize(_keys(X[:, few]))[0].astype(np.intp)
+    again = np.flatnonzero(np.bincount(sets)[sets] > 1)
     if len(few) == X.shape[1] or not len(again):
         return sets
-    finer = np.unique(_keys(X[again]), return_inverse=True)[1]
-    sets[again] = len(X) + finer
-    return np.unique(sets, return_inverse=True)[1].astype(np.intp)
+    sets[again] = len(X) + pd.factorize(_keys(X[again]))[0]
+    sets = pd.factorize(sets)[0].astype(np.intp)
+    return sets
 
 
 def _keys(X: NDArray[np.float32]) -> NDArray[np.uint64]:
@@ -95,10 +97,11 @@ def _near_pairs(X: NDArray[np.float32], many: NDArray[np.bool_]) -> NDArray[np.i
     shadow = np.nan_to_num((X[:, columns[look]] - center[look]) / spread[look], nan=0.0).astype(np.float32)
     direction = np.random.default_rng(1).normal(size=len(look)).astype(np.float32)
     order = np.argsort(shadow @ direction, kind="stable")
+    first = shadow[order, 0]
     pairs = []
     for ahead in range(1, _NEIGHBOURS + 1):
         a, b = order[:-ahead], order[ahead:]
-        close = np.abs(shadow[a, 0] - shadow[b, 0]) < _NEAR * np.sqrt(len(columns))
+        close = np.abs(first[:-ahead] - first[ahead:]) < _NEAR * np.sqrt(len(columns))
         a, b = a[close], b[close]
         difference = np.nan_to_num((X[np.ix_(a, columns)] - X[np.ix_(b, columns)]) / spread, nan=0.0)
         near = np.sqrt((difference**2).mean(1)) < _NEAR

@@ -95,7 +95,8 @@ def named(data: Any, where: str) -> Any:
     empty = [j for j in bare if data.iloc[:, j].isna().all()]
     for j in [j for j in bare if j not in empty][1:]:
         names[j] = f"column {j}"
-    return data.set_axis(names, axis=1).iloc[:, [j for j in range(len(names)) if j not in empty]]
+    data = data.set_axis(names, axis=1)
+    return data.iloc[:, [j for j in range(len(names)) if j not in empty]] if empty else data  # the first is a copy
 
 
 def is_frame_file(path: Path) -> bool:
@@ -107,6 +108,8 @@ def _ending(path: Path) -> str:
     endings = [ending.lower() for ending in path.suffixes[-2:]]
     if len(endings) > 1 and endings[-1] in COMPRESSED:
         endings.pop()
+    if endings == [".zip"]:
+        return ".csv"  # what is inside is read as text
     return endings[-1] if endings else ""
 
 

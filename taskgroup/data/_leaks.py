@@ -33,7 +33,7 @@ def find_leaks(X: NDArray[np.float32], Y: NDArray[np.float32], tasks: TaskSet, o
     A first look at some thousand rows leaves few suspects, which are then tried on all rows. ``ordered`` (d,) says
     which columns are quantities or have two values; codes of more words have no order.
     """
-    n_rows = min(len(X), 4000, max(500, _CELLS // max(X.shape[1], 1)))
+    n_rows = min(len(X), 2500, max(500, _CELLS // max(X.shape[1], 1)))
     rows = np.unique(np.linspace(0, len(X) - 1, n_rows).astype(int))
     copies: dict[int, str] = {}
     telling = []

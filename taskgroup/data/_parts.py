@@ -132,7 +132,7 @@ def drawn(
 ) -> Parts:
     """Return parts drawn at random, stratified by the labels; rows of one of ``sets`` stay together."""
     rule = f"drawn, stratified by the labels, seed {seed}"
-    if sets is None or len(np.unique(sets)) == len(sets):
+    if sets is None or int(sets.max()) == len(sets) - 1:
         return Parts(stratified_split(Y, tasks, shares, seed), rule)
     return Parts(grouped_split(Y, tasks, sets, shares, seed), rule + ", equal rows in one part")
 

@@ -81,15 +81,16 @@ def grouped_split(
     large = np.flatnonzero(sizes > 1)
     large = rng.permutation(large)
     large = large[np.argsort(-sizes[large], kind="stable")]
-    labels = [
-        (Y[:, t] == value).astype(np.float64)
+    labels = (
+        np.bincount(groups, Y[:, t] == value)
         for t, task in enumerate(tasks)
         if task.kind != "regression"
         for value in (range(task.n_classes or 2) if task.kind == "multiclass" else (1,))
-    ]
-    counts = np.stack([sizes, *(np.bincount(groups, column) for column in labels)], 1)  # (G, 1 + labels)
+    )
+    counts = np.stack([sizes, *labels], 1)  # (G, 1 + labels)
     total = np.maximum(counts.sum(0), 1)
-    weight = np.r_[1.0, np.full(len(labels), 1 / max(len(labels), 1))] / total
+    n_labels = counts.shape[1] - 1
+    weight = np.r_[1.0, np.full(n_labels, 1 / max(n_labels, 1))] / total
     held = np.zeros((len(shares), counts.shape[1]))
     of_group = np.full(len(sizes), -1, np.int8)
     for group in large:

@@ -76,10 +76,9 @@ class Target:
 def minus_one_is_missing(columns: Sequence[Column]) -> bool:
     """Return whether -1 stands for "not labelled" among columns of 0 and 1: where one of them holds 0 beside it."""
     for column in columns:
-        if column.numbers is not None and _small(column.numbers):
-            found = set(_different(column.numbers))
-            if found <= {-1.0, 0.0, 1.0} and {-1.0, 0.0} <= found:
-                return True
+        found = None if column.numbers is None else _few(column.numbers)
+        if found is not None and {-1.0, 0.0} <= set(found) <= {-1.0, 0.0, 1.0}:
+            return True
     return False
 
 
@@ -189,9 +188,11 @@ def _from_numbers(
             f"{where}: target {name!r} is infinite in {int(infinite.sum())} rows, the first being row "
             f"{int(infinite.argmax())}; labels must be finite or missing."
         )
-    if kind == "regression" or (kind is None and not _small(numbers)):
+    few = _few(numbers)
+    if kind == "regression" or (kind is None and few is None):
         return _Codes(numbers, "regression", (), _sentinel_notes(name, numbers))
-    values, kept = _without_sentinels(name, numbers, notes, kind)
+    found = _different(numbers) if few is None else few
+    values, kept = _without_sentinels(name, numbers, found, notes)
     present = set(kept)
     gone = False
     if -1.0 in present and (len(present) > 1 or documented or signed_missing):
@@ -348,10 +349,9 @@ def _one_spelling(
 
 
 def _without_sentinels(
-    name: str, numbers: NDArray[np.float64], notes: list[Note], kind: str | None
+    name: str, numbers: NDArray[np.float64], found: NDArray[np.float64], notes: list[Note]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the labels and their different values without -999 and the like, where the rest are small codes."""
-    found = _different(numbers)
     strange = np.isin(found, SENTINELS) if len(found) <= MAX_CLASSES + 12 else np.zeros(len(found), bool)
     rest = found[~strange]
     codes = len(rest) > 1 and bool(np.all(rest == np.rint(rest))) and rest[0] >= -1 and rest[-1] < MAX_CLASSES
@@ -376,11 +376,14 @@ def _sentinel_notes(name: str, numbers: NDArray[np.float64]) -> list[Note]:
     ]
 
 
-def _small(numbers: NDArray[np.float64]) -> bool:
-    """Return whether a column holds few enough different values to be classes, without sorting it."""
+def _few(numbers: NDArray[np.float64]) -> NDArray[np.float64] | None:
+    """Return the different values of a column in order, None where there are too many to be classes."""
     import pandas as pd
 
-    return len(pd.unique(numbers[:2000])) <= MAX_CLASSES + 12 and len(pd.unique(numbers)) <= MAX_CLASSES + 12
+    if len(pd.unique(numbers[:2000])) > MAX_CLASSES + 12:
+        return None
+    found = _different(numbers)
+    return found if len(found) <= MAX_CLASSES + 12 else None
 
 
 def _different(numbers: NDArray[np.float64]) -> NDArray[np.float64]:
