@@ -208,7 +208,7 @@ def test_nearly_equal_rows_are_counted():
     near = data[:25].copy()
     near.iloc[:, :8] += 1e-5 * rng.normal(size=(25, 8))
     table = load_table(pd.concat([data, near], ignore_index=True))
-    assert any("25 nearly" in note.text for note in table.reading.notes)
+    assert any("25 rows nearly repeat" in note.text for note in table.reading.notes)
     assert np.array_equal(table.split[:25], table.split[100:])
 
 

@@ -158,7 +158,8 @@ def _repeat_notes(
     np.minimum.at(lowest, sets, split)
     np.maximum.at(highest, sets, split)
     across = int((split[lowest[sets] != highest[sets]] > 0).sum())
-    what = f"{n_exact:,} rows repeat the features of another row" + (f", {n_near:,} nearly" if n_near else "")
+    counts = [f"{n_exact:,} rows repeat the features of another row"] if n_exact else []
+    what = " and ".join(counts + ([f"{n_near:,} rows nearly repeat those of another"] if n_near else []))
     if across:
         return [Note(f"{what}; {across:,} validation and test rows stand in another part as well, so that scores may "
                      "come from memory", "--deduplicate")]  # fmt: skip

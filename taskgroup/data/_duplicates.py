@@ -58,8 +58,8 @@ def _equal_rows(X: NDArray[np.float32]) -> NDArray[np.intp]:
     if len(few) == X.shape[1] or not len(again):
         return sets
     sets[again] = len(X) + pd.factorize(_keys(X[again]))[0]
-    sets = pd.factorize(sets)[0].astype(np.intp)
-    return sets
+    renumbered: NDArray[np.intp] = pd.factorize(sets)[0].astype(np.intp)
+    return renumbered
 
 
 def _keys(X: NDArray[np.float32]) -> NDArray[np.uint64]:

@@ -145,9 +145,12 @@ def _load_path(source: str | os.PathLike[str], options: ReadOptions) -> TaskTabl
         return table_of_arrays(path.name, path.stem, open_arrays(path), options)
     if is_svmlight(path):
         return table_of_arrays(path.name, name, read_svmlight(path), options)
+    from pandas.api.types import is_numeric_dtype
+
     frame, names, given = _frame_of(path, options)
-    if archive_reader(path) is not None:
-        options = replace(options, keep=("*",))  # its columns are known
+    if archive_reader(path) is not None:  # its columns are known: codes written in digits are words
+        words = {str(column): "words" for column, kind in frame.data.dtypes.items() if not is_numeric_dtype(kind)}
+        options = replace(options, keep=("*",), kinds={**words, **options.kinds})
     return table_of_frame(path.name, name, frame, options, named=names, given=given)
 
 
