@@ -76,7 +76,9 @@ class Target:
 def minus_one_is_missing(columns: Sequence[Column]) -> bool:
     """Return whether -1 stands for "not labelled" among columns of 0 and 1: where one of them holds 0 beside it."""
     for column in columns:
-        found = None if column.numbers is None else _few(column.numbers)
+        if column.numbers is None or not (column.numbers == -1).any():
+            continue
+        found = _few(column.numbers)
         if found is not None and {-1.0, 0.0} <= set(found) <= {-1.0, 0.0, 1.0}:
             return True
     return False
