@@ -9,7 +9,17 @@ from typing import Any, TypeVar
 
 import click
 
-__all__ = ["DEFAULT_RUN", "GroupCount", "common", "data_options", "option", "overwrite", "run_argument", "run_option"]
+__all__ = [
+    "DEFAULT_RUN",
+    "GroupCount",
+    "ShareOrFile",
+    "common",
+    "data_options",
+    "option",
+    "overwrite",
+    "run_argument",
+    "run_option",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -41,6 +51,24 @@ class GroupCount(click.ParamType):  # type: ignore[type-arg]  # generic only sin
         return count
 
 
+class ShareOrFile(click.ParamType):  # type: ignore[type-arg]  # generic only since click 8.2
+    """A share of the rows, .01 to .9, or the file that holds them."""
+
+    name = "SHARE|FILE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return a float, or the name of an existing file."""
+        try:
+            share = float(value)
+        except (TypeError, ValueError):
+            if not Path(value).exists():
+                self.fail(f"must be a share such as 0.2, or a file; got {value!r}.", param, ctx)
+            return str(value)
+        if not 0.01 <= share <= 0.9:
+            self.fail(f"must be a share from 0.01 to 0.9, or a file; got {value}.", param, ctx)
+        return share
+
+
 def common(command: F) -> F:
     """Add --json, -q, -v, --debug and --config."""
     for add in (
@@ -58,18 +86,35 @@ def common(command: F) -> F:
 def data_options(command: F) -> F:
     """Add the DATA argument and the options that say how to read it."""
     for add in (
-        option("--test", type=click.FloatRange(0.01, 0.9), default=0.2, show_default=True,
-               help="Share of test rows when the data has no split."),
-        option("--valid", type=click.FloatRange(0.01, 0.9), default=0.2, show_default=True,
-               help="Share of validation rows when the data has no split."),
+        option("--test", type=ShareOrFile(), default=0.2, show_default=True,
+               help="Share of test rows when the data has no split, or the file of the test rows."),
+        option("--valid", type=ShareOrFile(), default=0.2, show_default=True,
+               help="Share of validation rows when the data has no split, or the file of the validation rows."),
+        option("--train", type=click.Path(exists=True), default=None,
+               help="File of the training rows, with --test FILE; in place of DATA."),
+        option("--deduplicate", is_flag=True, help="Keep one of rows with the same features."),
+        option("--time-split", default=None, metavar="COLUMN", help="Part by time: the latest rows are test rows."),
+        option("--group-split", default=None, metavar="COLUMN",
+               help="Keep rows with the same value here (patient, scaffold, user) in one part."),
+        option("--split", default=None, metavar="COLUMN", help="Column that says the part of a row, or its fold."),
         option("--strict", is_flag=True, help="Refuse tasks with one class only instead of leaving them out."),
         option("--hide-labels", type=click.FloatRange(0.0, 0.99), default=0.0,
                help="Hide this share of the training and validation labels."),
+        option("--long", type=(str, str, str), default=None, metavar="SAMPLE TASK VALUE",
+               help="Columns of a table with one label a row."),
+        option("--weight", default=None, metavar="COLUMN", help="Column of row weights."),
+        option("--id", default=None, metavar="COLUMN", help="Column that says what rows are called."),
+        option("--decimal", type=click.Choice((".", ",")), default=None, help="What separates decimals in text."),
+        option("--not-missing", multiple=True, metavar="WORD", help="Word that is a value, such as none."),
+        option("--missing", multiple=True, metavar="MARK",
+               help="Further word or number that means missing, such as -999."),
+        option("--positive", multiple=True, metavar="TASK=WORD", help="Positive class of a binary task."),
         option("--kind", "kinds", multiple=True, metavar="NAME=KIND",
-               help="Task kind where the guess is wrong: binary, multiclass or regression."),
+               help="Kind where the guess is wrong: binary, multiclass or regression; words or numbers of a feature."),
+        option("--keep", multiple=True, metavar="GLOB", help="Columns that are features although they look like none."),
         option("--ignore", multiple=True, metavar="GLOB", help="Columns that are neither feature nor target."),
         option("--targets", multiple=True, metavar="GLOB",
-               help="Target columns of a csv, parquet or arff; tasks to keep of an npz or bundled table."),
+               help="Target columns; tasks to keep of an npz or bundled table."),
         click.argument("data", default="digits", metavar="[DATA]"),
     ):  # fmt: skip
         command = add(command)

@@ -52,9 +52,9 @@ class Output:
         else:
             show()
 
-    def line(self, text: str = "", style: str | None = None) -> None:
-        """Print one line on stdout."""
-        self._out.print(text, style=style, markup=False)
+    def line(self, text: str = "", style: str | None = None, *, wrap: bool = True) -> None:
+        """Print one line on stdout, broken at the width of the page unless ``wrap`` is off."""
+        self._out.print(text, style=style, markup=False, soft_wrap=not wrap)
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         """Print a table on stdout; numbers align right."""

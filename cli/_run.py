@@ -53,8 +53,16 @@ class Run:
         return folder
 
     @classmethod
-    def create(cls, path: str | os.PathLike[str], *, seed: int, data: Mapping[str, Any], force: bool) -> Run:
-        """Return a new run directory in place of whatever run was there."""
+    def create(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        seed: int,
+        data: Mapping[str, Any],
+        force: bool,
+        reading: Mapping[str, Any] | None = None,
+    ) -> Run:
+        """Return a new run directory in place of whatever run was there; ``reading`` says how the table was read."""
         folder = cls.check_writable(path, force=force)
         for names in OUTPUTS.values():
             _remove(folder, names)
@@ -62,6 +70,8 @@ class Run:
         from taskgroup._artifact import versions
 
         run.document |= {"versions": versions(), "started": _now(), "finished": None, "status": "running", "steps": {}}
+        if reading is not None:
+            run.document["reading"] = dict(reading)
         run._write()
         return run
 
@@ -146,13 +156,34 @@ class Run:
         inputs = self.document["inputs"]
         if "settings" not in inputs:
             raise ArtifactError(
-                f"{self.path}: the run does not say what data it was made from; `taskgroup profile` does."
+                f"{self.path}: the run does not say what data it was made from: its Data Maps were recorded elsewhere. "
+                "Give the table with --data FILE, or train the groups of grouping.json in your own loop "
+                "(Grouping.load(...).loss_weights(g))."
             )
         table, _ = load_data(inputs["settings"])
         if table.content_hash() != inputs["sha256"]:
             raise InvalidInputError(
                 f"{inputs['settings']['source']}: the data changed since the profile; profile it again."
             )
+        return table
+
+    def table_of(self, source: str) -> TaskTable:
+        """Return the table at ``source`` with the tasks of the groups, and keep it as the data of the run."""
+        from taskgroup.data import BUNDLED
+        from taskgroup.grouping import Grouping
+
+        if "settings" in self.document["inputs"]:
+            raise InvalidInputError(f"{self.path}: the run has its table already; leave --data out.")
+        names = list(Grouping.load(self.need("grouping.json", "cluster")).tasks.names)
+        settings = {
+            "source": source if source in BUNDLED else str(Path(source).resolve()), "targets": names,
+            "seed": int(self.document.get("seed", 0)), "hide_labels": 0.0, "strict": True,
+        }  # fmt: skip
+        table, _ = load_data(settings)
+        table = table.select(names)
+        inputs = {"path": settings["source"], "sha256": table.content_hash(), "settings": settings}
+        self.document["inputs"] = inputs
+        self.document["reading"] = None if table.reading is None else table.reading.to_dict()
         return table
 
     def _write(self) -> None:
@@ -165,13 +196,24 @@ def data_settings(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the JSON-able description of a table from which it can be loaded again."""
     from taskgroup.data import BUNDLED
 
-    same = ("hide_labels", "strict", "valid", "test", "seed")
+    same = (
+        "hide_labels", "strict", "seed", "decimal", "id", "split", "group_split", "time_split", "weight", "deduplicate",
+    )  # fmt: skip
+    lists = ("targets", "ignore", "keep", "missing", "not_missing")
+    files = {part: given[part] for part in ("valid", "test") if isinstance(given[part], str)}
+    if given["train"] is not None or files:
+        files = {"train": given["train"] or given["data"], **files}
+        source: Any = {part: str(Path(name).resolve()) for part, name in files.items()}
+    else:
+        source = given["data"] if given["data"] in BUNDLED else str(Path(given["data"]).resolve())
     return {
         **{name: given[name] for name in same},
-        "source": given["data"] if given["data"] in BUNDLED else str(Path(given["data"]).resolve()),
-        "targets": list(given["targets"]),
-        "ignore": list(given["ignore"]),
-        "kinds": dict(_kind(text) for text in given["kinds"]),
+        **{name: list(given[name]) for name in lists},
+        **{part: 0.2 if part in files else given[part] for part in ("valid", "test")},
+        "source": source,
+        "long": None if given["long"] is None else list(given["long"]),
+        "kinds": dict(_pair("--kind", text) for text in given["kinds"]),
+        "positive": dict(_pair("--positive", text) for text in given["positive"]),
     }
 
 
@@ -179,10 +221,12 @@ def load_data(settings: Mapping[str, Any]) -> tuple[TaskTable, dict[str, str]]:
     """Return the table described by ``settings`` without its unusable tasks, and the reasons they are left out."""
     from taskgroup.data import drop_degenerate, hide_labels, load_table
 
-    table = load_table(
-        settings["source"], targets=settings["targets"] or None, ignore=settings["ignore"], kinds=settings["kinds"],
-        valid=settings["valid"], test=settings["test"], random_state=settings["seed"],
+    same = (
+        "targets", "ignore", "keep", "kinds", "positive", "missing", "not_missing", "decimal", "id", "split",
+        "group_split", "time_split", "weight", "long", "deduplicate", "valid", "test",
     )  # fmt: skip
+    options = {name: settings[name] for name in same if name in settings}
+    table = load_table(settings["source"], random_state=settings["seed"], **options)
     if settings["hide_labels"]:
         table = hide_labels(table, settings["hide_labels"], settings["seed"])
     table, reasons = drop_degenerate(table)
@@ -192,11 +236,11 @@ def load_data(settings: Mapping[str, Any]) -> tuple[TaskTable, dict[str, str]]:
     return table, reasons
 
 
-def _kind(text: str) -> tuple[str, str]:
-    name, equals, kind = text.partition("=")
+def _pair(option: str, text: str) -> tuple[str, str]:
+    name, equals, value = text.rpartition("=")
     if not equals:
-        raise InvalidInputError(f"--kind must look like NAME=KIND; got {text!r}.")
-    return name, kind
+        raise InvalidInputError(f"{option} must look like NAME=VALUE; got {text!r}.")
+    return name.strip("'\""), value
 
 
 def _plain(value: Any) -> Any:

@@ -26,10 +26,8 @@ def profile_step(
     for name, reason in left_out.items():
         output.note(f"task {name!r} is left out: {reason}")
     missing = _missing_share(table)
-    output.note(
-        f"{table.name}: {table.n_samples:,} rows, {table.n_features:,} features, {table.n_tasks} tasks"
-        + (f", {missing:.0%} of the labels missing" if missing else "")
-    )
+    for line in table.reading.lines() if table.reading is not None else ():
+        output.note(line)
     with run.step("profile", settings), output.stage("profile") as progress:
         chosen = {name: settings[name] for name in ("epochs", "hidden") if settings[name] is not None}
         result = profile(table, random_state=settings["seed"], progress=progress, **chosen)

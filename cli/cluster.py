@@ -57,7 +57,8 @@ def cluster(**given: Any) -> None:
     if run.check_free("cluster", given, settings):
         cluster_step(run, settings, output)
     output.result(cluster_document(run), lambda: show_groups(run, output))
-    output.next_step(run.command("retrain"))
+    elsewhere = "settings" not in run.document["inputs"]  # maps that were recorded in one's own loop
+    output.next_step(run.command("retrain") + (" --data FILE" if elsewhere else ""))
 
 
 def cluster_document(run: Any) -> dict[str, Any]:

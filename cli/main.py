@@ -15,6 +15,7 @@ import click
 
 from taskgroup import __version__
 
+from .check import check
 from .cluster import cluster
 from .datasets import datasets
 from .doctor import doctor
@@ -37,7 +38,7 @@ def taskgroup() -> None:
     """Find out which tasks should be trained together, and whether it is worth it."""
 
 
-for command in (run, profile, cluster, retrain, report, predict, datasets, import_command, doctor):
+for command in (check, run, profile, cluster, retrain, report, predict, datasets, import_command, doctor):
     taskgroup.add_command(command)
 
 

@@ -31,7 +31,8 @@ def profile_options(command: Any) -> Any:
 def profile(**given: Any) -> None:
     """Train one multi-task model on DATA and record a Data Map per task.
 
-    DATA is a bundled table (digits) or a csv, tsv, parquet, npz or arff file.
+    DATA is a bundled table (digits) or a file: csv, tsv, xlsx, parquet, feather, jsonl, arff, svmlight or npz. How it
+    is read is said before training; `taskgroup check DATA` says it without training.
     """
     from ._output import Output
     from ._steps import profile_step
@@ -75,7 +76,9 @@ def open_or_create(given: Mapping[str, Any]) -> Any:
         check_int("k", given["k"], low=1, high=table.n_tasks, high_name="n_tasks")
     inputs = {"path": source["source"], "sha256": table.content_hash(), "settings": source}
     if resumed is None:
-        return Run.create(directory, seed=given["seed"], data=inputs, force=given["force"]), table, left_out
+        reading = None if table.reading is None else table.reading.to_dict()
+        run = Run.create(directory, seed=given["seed"], data=inputs, force=given["force"], reading=reading)
+        return run, table, left_out
     if resumed.document["inputs"].get("sha256") != inputs["sha256"]:
         raise InvalidInputError(f"{directory}: cannot resume, the data or its options changed; use --force.")
     return resumed, table, left_out

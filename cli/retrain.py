@@ -100,6 +100,9 @@ def _known(option_name: str, names: list[str], known: tuple[str, ...]) -> list[s
 @run_argument
 @retrain_options
 @option("--seed", type=click.IntRange(0), default=None, help="Seed; that of the profile by default.")
+@click.option(
+    "--data", default=None, metavar="FILE", help="Table of the tasks, where the maps were recorded elsewhere."
+)
 @overwrite
 @common
 def retrain(**given: Any) -> None:
@@ -112,7 +115,7 @@ def retrain(**given: Any) -> None:
     run = Run.open(given["run_directory"] or given["run_named"])
     run.need("grouping.json", "cluster")
     settings = retrain_settings(given, run.seed(given))
-    table = run.table()
+    table = run.table() if given["data"] is None else run.table_of(given["data"])
     if run.check_free("retrain", given, settings):
         retrain_step(run, table, settings, output, resume=given["resume"])
     output.result(retrain_document(run), lambda: show_scores(run, output))

@@ -25,7 +25,8 @@ __all__ = ["run"]
 def run(**given: Any) -> None:
     """Run the whole pipeline on DATA: profile, cluster, retrain, report.
 
-    DATA is a bundled table (digits) or a csv, tsv, parquet, npz or arff file.
+    DATA is a bundled table (digits) or a file: csv, tsv, xlsx, parquet, feather, jsonl, arff, svmlight or npz. How it
+    is read is said before training; `taskgroup check DATA` says it without training.
     """
     from ._output import Output
     from ._steps import cluster_step, profile_step, report_step, retrain_step, show_groups, show_scores

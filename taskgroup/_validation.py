@@ -61,15 +61,18 @@ def check_matrix(name: str, value: ArrayLike, shape: tuple[int | None, ...], dty
     return array
 
 
-def check_finite(name: str, array: NDArray[Any], columns: Sequence[str] | None = None) -> None:
-    """Raise when ``array`` (n, d) holds NaN or infinity, saying how many and where the first one is."""
-    bad = ~np.isfinite(array)
+def check_finite(
+    name: str, array: NDArray[Any], columns: Sequence[str] | None = None, *, missing: bool = False
+) -> None:
+    """Raise when ``array`` (n, d) holds infinity, or NaN unless ``missing``; say how many and where the first is."""
+    bad = np.isinf(array) if missing else ~np.isfinite(array)
     if bad.any():
         row, column = (int(i) for i in np.argwhere(bad)[0])
         where = f"column {columns[column]!r}" if columns is not None else f"column {column}"
+        what = "infinite" if missing else "NaN or infinite"
         raise InvalidInputError(
-            f"`{name}` must be finite; got {int(bad.sum())} NaN or infinite values in {int(bad.any(0).sum())} columns, "
-            f"the first in row {row}, {where}. Impute or drop them first."
+            f"`{name}` must be finite{' or NaN for missing' if missing else ''}; got {int(bad.sum())} {what} values in "
+            f"{int(bad.any(0).sum())} columns, the first in row {row}, {where}. Correct or drop them first."
         )
 
 

@@ -29,6 +29,8 @@ class Task:
         Number of classes of a multiclass task, at least 2; left out for the other kinds.
     family : str, optional
         A known family of the task, for display and benchmarks; no method looks at it.
+    classes : tuple of str, optional
+        What the classes are called in the data, in the order of their codes; (negative, positive) of a binary task.
 
     Examples
     --------
@@ -42,6 +44,7 @@ class Task:
     kind: Kind = "binary"
     n_classes: int | None = None
     family: str | None = None
+    classes: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name:
@@ -53,16 +56,35 @@ class Task:
             raise InvalidInputError(
                 f"`n_classes` of {self.kind} task {self.name!r} must be left out; got {self.n_classes}."
             )
+        if self.classes is not None:
+            object.__setattr__(self, "classes", tuple(map(str, self.classes)))
+            _check_classes(self)
 
     @property
     def n_outputs(self) -> int:
         """Number of logits of the task's head: 1 for binary and regression, C for multiclass."""
         return self.n_classes or 1 if self.kind == "multiclass" else 1
 
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes, their codes where they have none; empty for regression."""
+        if self.kind == "regression":
+            return ()
+        return self.classes or tuple(map(str, range(self.n_classes or 2)))
+
     def to_dict(self) -> dict[str, Any]:
         """Return the task as a JSON-able dictionary without its empty fields."""
-        fields = {"name": self.name, "kind": self.kind, "n_classes": self.n_classes, "family": self.family}
+        fields: dict[str, Any] = {"name": self.name, "kind": self.kind, "n_classes": self.n_classes}
+        fields |= {"family": self.family, "classes": None if self.classes is None else list(self.classes)}
         return {key: value for key, value in fields.items() if value is not None}
+
+
+def _check_classes(task: Task) -> None:
+    names = task.classes or ()
+    wanted = 0 if task.kind == "regression" else task.n_classes or 2
+    if len(names) != wanted or len(set(names)) < len(names):
+        rule = f"hold {wanted} different names" if wanted else "be left out"
+        raise InvalidInputError(f"`classes` of {task.kind} task {task.name!r} must {rule}; got {names!r}.")
 
 
 class TaskSet(Sequence[Task]):

@@ -99,8 +99,11 @@ def test_predict_serves_the_plan(finished, data, tmp_path):
     result = taskgroup("predict", out, data, "--output", target)
     assert result.returncode == 0, result.stderr
     lines = target.read_text().splitlines()
-    assert lines[0].split(",") == [f"t{i}" for i in range(8)]
+    assert lines[0].split(",") == [name for i in range(8) for name in (f"t{i}", f"t{i}:1")]
     assert len(lines) == 241
+    label, probability = zip(*(line.split(",")[:2] for line in lines[1:]), strict=True)
+    cut = min(float(p) for t, p in zip(label, probability, strict=True) if t == "1")
+    assert all((t == "1") == (float(p) >= cut) for t, p in zip(label, probability, strict=True))
     again = taskgroup("predict", out, data, "--output", target)
     assert again.returncode == 1
     assert "exists already" in again.stderr
@@ -138,12 +141,12 @@ def test_bad_files_end_in_one_line_and_write_nothing(data, tmp_path):
     flat = {**arrays, "Y": np.c_[arrays["Y"][:, :7], np.ones(240, np.int8)]}
     np.savez(tmp_path / "flat.npz", **flat)
     np.savez(tmp_path / "pickled.npz", X=arrays["X"], Y=np.array([[{}]] * 240, dtype=object))
-    np.savez(tmp_path / "nan.npz", **{**arrays, "X": np.where(np.arange(8) == 3, np.nan, arrays["X"])})
+    np.savez(tmp_path / "inf.npz", **{**arrays, "X": np.where(np.arange(8) == 3, np.inf, arrays["X"])})
     (tmp_path / "cut.npz").write_bytes(data.read_bytes()[:3000])
     for name, options, message in (
         ("pickled.npz", (), "pickled objects"),
         ("cut.npz", (), "damaged or truncated npz"),
-        ("nan.npz", (), "240 NaN or infinite values in 1 columns, the first in row 0, column 'x3'"),
+        ("inf.npz", (), "240 infinite values in 1 columns, the first in row 0, column 'x3'"),
         ("flat.npz", ("--strict",), "task 't7' has one class only (1)"),
     ):
         result = taskgroup("run", tmp_path / name, "--out", tmp_path / "run", *options)
@@ -231,7 +234,7 @@ def test_help_imports_nothing_heavy():
 
 
 @pytest.mark.parametrize(
-    "command", ["run", "profile", "cluster", "retrain", "report", "predict", "datasets", "import", "doctor"]
+    "command", ["check", "run", "profile", "cluster", "retrain", "report", "predict", "datasets", "import", "doctor"]
 )
 def test_every_command_has_help(command):
     result = taskgroup(command, "--help")

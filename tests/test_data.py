@@ -1,10 +1,12 @@
 """Tables and their readers: layouts, kinds, splits, and one line for every kind of bad input."""
 
+import json
 import lzma
 
 import numpy as np
 import pytest
 
+from taskgroup._artifact import json_ready
 from taskgroup.data import (
     InputSchema,
     TaskTable,
@@ -126,8 +128,8 @@ def test_csv_guesses_kinds_categories_and_reads_a_split_column(tmp_path):
         ("y_real", "regression", None), ("y_word", "binary", None),
     ]  # fmt: skip
     assert table.feature_names == ("age", "colour")
-    assert table.categories == {1: ("red",)}
-    assert set(table.X[:, 1]) == {0.0, 1.0}
+    assert table.categories == {1: ("", "red")}  # missing words have a category of their own
+    assert set(table.X[:, 1]) == {1.0, 2.0}
     assert np.bincount(table.split).tolist() == [18, 6, 6]
     assert np.isnan(table.Y[:, 0]).sum() == 6
     assert np.array_equal(load_inputs(path, table.schema), table.X)
@@ -186,7 +188,7 @@ def test_census_income_is_read_as_it_is_shipped(tmp_path):
     path = tmp_path / "census-income.test.xz"
     with lzma.open(path, "wt") as handle:
         for i in range(40):
-            cells = [f"word {i % 3}"] * 42
+            cells = [f"word {i % 3}" if j % 2 else str(i % 3) for j in range(42)]
             for number in (0, 5, 16, 17, 18, 24, 30, 39):
                 cells[number] = str(i * number)
             cells[4] = degree if i % 4 == 0 else "Children"
@@ -216,10 +218,10 @@ def test_census_income_is_read_as_it_is_shipped(tmp_path):
         ("t.csv", "a,a,y_1\n1,2,0\n", "column names must be unique; got 'a' 2 times"),
         ("t.csv", "a,b\n1,0\n", r"which columns are targets\? Name them"),
         ("t.csv", "y_1\n1\n0\n", "no feature column is left"),
-        ("t.csv", "a,y_1\n1,-1\n2,1\n", "holds only -1 and 1"),
+        ("t.csv", "a,y_1\n1,oops\n2,inf\n", r"no feature column is left|must hold at least one row"),
         ("t.csv", "a,split,y_1\n1,oops,1\n2,test,0\n", "'split' must hold train, valid or test"),
         ("t.arff", "@relation x\n@attribute a numeric\n", "no @data line"),
-        ("t.txt", "a", "unknown kind of file"),
+        ("t.xyz", "a", "unknown kind of file"),
         ("t.npz", "not a zip", "damaged"),
     ],
 )
@@ -230,13 +232,23 @@ def test_bad_files_are_named_with_the_rule(tmp_path, name, text, match):
         load_table(path)
 
 
-def test_nan_features_are_counted_and_located(tmp_path):
-    rows = ["a,b,y_1", *(f"{i},{'' if i in (3, 7) else 1},{i % 2}" for i in range(20))]
-    (tmp_path / "t.csv").write_text("\n".join(rows))
-    with pytest.raises(
-        InvalidInputError, match=r"2 NaN or infinite values in 1 columns, the first in row 3, column 'b'"
-    ):
-        load_table(tmp_path / "t.csv")
+def test_holes_in_features_are_filled_from_the_training_rows(tmp_path):
+    rng = np.random.default_rng(0)
+    rows = [f"{a:.3f},{'' if i % 7 == 3 else i % 5},{i % 2}" for i, a in enumerate(rng.normal(size=70))]
+    (tmp_path / "t.csv").write_text("\n".join(["a,b,y_1", *rows]))
+    table = load_table(tmp_path / "t.csv")
+    assert np.isnan(table.X[:, 1]).sum() == 10
+    assert table.reading.holes == {"b": 10}
+    schema = table.schema
+    assert (schema.n_features, schema.n_inputs, schema.input_names[2]) == (2, 3, "b is missing")
+    inputs = table.inputs("train")
+    train = table.X[table.rows("train"), 1]
+    assert np.isfinite(inputs).all()
+    assert np.array_equal(inputs[:, 2], np.isnan(train))
+    filled = (np.nanmedian(train) - np.nanmean(train)) / np.nanstd(train)
+    assert inputs[np.isnan(train), 1] == pytest.approx(filled, abs=1e-5)
+    again = InputSchema.from_dict(json.loads(json.dumps(json_ready(schema.to_dict()))))
+    assert np.array_equal(again.transform(table.X), schema.transform(table.X))
 
 
 def test_missing_file_unknown_column_and_identifier_columns(tmp_path):
@@ -245,9 +257,13 @@ def test_missing_file_unknown_column_and_identifier_columns(tmp_path):
     (tmp_path / "t.csv").write_text("\n".join(["attr_07,id,y", *(f"{i},name{i},{i % 2}" for i in range(60))]))
     with pytest.raises(InvalidInputError, match=r"t.csv: no column 'attr_7'; did you mean 'attr_07'\?"):
         load_table(tmp_path / "t.csv", targets=["attr_7"])
-    with pytest.raises(InvalidInputError, match=r"column 'id' holds 60 different words.*--ignore 'id'"):
-        load_table(tmp_path / "t.csv", targets=["y"])
-    assert load_table(tmp_path / "t.csv", targets=["y"], ignore=["id"]).n_features == 1
+    table = load_table(tmp_path / "t.csv", targets=["y"])
+    assert table.feature_names == ("attr_07",)
+    assert [(one.name, one.reason.split(":")[0]) for one in table.reading.ignored] == [
+        ("id", "60 different words in 60 rows")
+    ]
+    assert list(table.ids[:2]) == ["name0", "name1"]
+    assert load_table(tmp_path / "t.csv", targets=["y"], keep=["id"]).n_features == 2
 
 
 def test_npz_with_pickles_or_truncation_is_refused(tmp_path):
@@ -277,7 +293,7 @@ def test_one_class_targets_are_left_out_with_their_reason():
     ("change", "match"),
     [
         ({"X": np.zeros(4)}, r"`X` must have shape"),
-        ({"X": np.full((60, 3), np.inf)}, "180 NaN or infinite values"),
+        ({"X": np.full((60, 3), np.inf)}, "180 infinite values"),
         ({"Y": np.zeros((59, 2))}, r"`Y` must have shape \(60, any\)"),
         ({"Y": np.full((60, 2), 2.0)}, r"targets of binary task 'a' must be whole numbers 0 .. 1"),
         ({"Y": np.full((60, 2), np.inf)}, "must be finite or NaN"),

@@ -147,3 +147,43 @@ def test_one_label_that_is_almost_1_among_many_is_refused():
     tracker = DataMapTracker([f"t{i}" for i in range(50)], 2000)
     with pytest.raises(InvalidInputError, match=r"task 't7': labels must be 0 or 1.*; got 0.9999 in row 1234"):
         tracker.update(np.arange(2000), np.zeros((2000, 50)), labels)
+
+
+def test_probabilities_handed_over_as_logits_are_noticed():
+    rng = np.random.default_rng(0)
+    p, y = rng.random((40, 2)).astype(np.float32), rng.integers(0, 2, (40, 2))
+    tracker = DataMapTracker(["a", "b"], 40)
+    tracker.update(np.arange(40), p, y)
+    with pytest.raises(InvalidInputError, match=r'all 80 outputs so far are between .* Say outputs="probabilities"'):
+        tracker.end_epoch()
+    told, logits = (DataMapTracker(["a", "b"], 40, outputs=kind) for kind in ("probabilities", "logits"))
+    told.update(np.arange(40), p, y)
+    logits.update(np.arange(40), p, y)
+    for one in (told, logits):
+        one.end_epoch()
+    assert np.allclose(told.data_maps().confidence, np.where(y == 1, p, 1 - p), atol=1e-4)
+    assert not np.allclose(logits.data_maps().confidence, told.data_maps().confidence, atol=1e-2)
+    with pytest.raises(InvalidInputError, match=r"probabilities must be in \[0, 1\]; got 1.5"):
+        told.update([0], torch.tensor([[1.5, 0.5]]), [[1, 0]])
+    with pytest.raises(InvalidInputError, match="`outputs` must be one of 'logits', 'probabilities'"):
+        DataMapTracker(["a"], 4, outputs="odds")
+
+
+def test_probabilities_of_classes_and_values_beside_them():
+    tasks = [Task("m", kind="multiclass", n_classes=3), Task("r", kind="regression")]
+    tracker = DataMapTracker(tasks, 2, outputs="probabilities", scales={"r": 1.0})
+    outputs = torch.tensor([[0.2, 0.5, 0.3, 7.0], [0.1, 0.1, 0.8, -3.0]])
+    tracker.update([0, 1], outputs, [[1, 7.0], [0, -3.0]])
+    tracker.end_epoch()
+    assert tracker.data_maps().confidence == pytest.approx(np.array([[0.5, 1.0], [0.1, 1.0]]), abs=1e-4)
+
+
+def test_labels_that_change_between_epochs_are_noticed():
+    tracker = DataMapTracker(TASKS, 5)
+    tracker.update([0, 1], GOOD, LABELS)
+    tracker.end_epoch()
+    tracker.update([1, 0], GOOD, [[NAN, 0, -1.0], LABELS[0]])  # missing is no contradiction
+    tracker.end_epoch()
+    with pytest.raises(InvalidInputError, match="task 'm': sample 0 had the label 2 before and now has 0, one of"):
+        tracker.update([0, 1], GOOD, [[1, 0, 0.5], LABELS[1]])
+    tracker.update([0, 1], GOOD, LABELS)

@@ -11,10 +11,11 @@ import csv
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from taskgroup.data._columns import Columns, open_text
+from taskgroup.data._csv import open_text
 from taskgroup.exceptions import InvalidInputError
 
 __all__ = ["ARCHIVES", "archive_reader"]
@@ -36,12 +37,14 @@ ARCHIVES: dict[str, str] = {
 }
 
 
-def archive_reader(path: Path) -> Callable[[Path], tuple[Columns, list[str]]] | None:
-    """Return the reader of a known archive by its file name, or None; it gives the columns and the target names."""
+def archive_reader(path: Path) -> Callable[[Path], tuple[Any, list[str]]] | None:
+    """Return the reader of a known archive by its file name, or None; it gives a data frame and the target names."""
     return _read_census if re.fullmatch(r"census-income\.(data|test)(\.gz|\.xz)?", path.name) else None
 
 
-def _read_census(path: Path) -> tuple[Columns, list[str]]:
+def _read_census(path: Path) -> tuple[Any, list[str]]:
+    import pandas as pd
+
     with open_text(path) as handle:
         rows = [row for row in csv.reader(handle, skipinitialspace=True) if row]
     for i, row in enumerate(rows):
@@ -59,8 +62,8 @@ def _read_census(path: Path) -> tuple[Columns, list[str]]:
     }
     for degree in _CENSUS_DEGREES[1:]:
         targets["bachelor_or_more"] |= np.char.startswith(words["education"].astype(str), degree)
-    columns: Columns = {name: values.astype(np.float64) for name, values in targets.items()}
+    columns: dict[str, Any] = {name: values.astype(np.float64) for name, values in targets.items()}
     for name, values in words.items():
         if name not in ("education", "marital_stat", "instance_weight", "income"):
             columns[name] = values.astype(np.float64) if name in _CENSUS_NUMBERS else values
-    return columns, list(targets)
+    return pd.DataFrame(columns), list(targets)

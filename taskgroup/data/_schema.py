@@ -1,4 +1,4 @@
-"""What a model expects of its input: column names, categories and scales, fixed on the training rows."""
+"""What a model expects of its input: column names, categories, scales and fillings, fixed on the training rows."""
 
 from __future__ import annotations
 
@@ -9,14 +9,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from taskgroup.data._cells import Marks
+from taskgroup.exceptions import InvalidInputError
+
 __all__ = ["InputSchema"]
 
 _SPARSE = 0.5  # a column with more zeros than this, and nothing below zero, is scaled but not centred
+_NO_COLUMNS: NDArray[np.intp] = np.empty(0, np.intp)
 
 
 @dataclass(frozen=True, eq=False)
 class InputSchema:
-    """Columns of a feature matrix and the affine map that brings them to unit scale.
+    """Columns of a feature matrix and the map that brings them to unit scale and fills their holes.
 
     Parameters
     ----------
@@ -25,10 +29,16 @@ class InputSchema:
     center, scale : ndarray of float32 of shape (d,)
         ``(x - center) / scale`` is what models see; 0 and 1 for categorical columns.
     categories : dict of int to tuple of str
-        Category names of the categorical columns, by column number. Their values are codes: 0 = unseen or
-        missing, c = category number c - 1.
+        Category names of the categorical columns, by column number. Their values are codes: 0 = unseen in training,
+        c = category number c - 1; the category "" stands for missing words.
     input_shape : tuple of int
         Shape of one sample, (d,) for tables, (channels, height, width) for images stored flat.
+    fill : ndarray of float32 of shape (d,), optional
+        What stands in for a missing number: the median of the training rows where they have holes, else `center`.
+    holes : ndarray of int
+        Columns with holes in the training rows. An indicator for each (1 = missing) follows the d columns.
+    marks : Marks
+        Which cells are missing, as in the training table.
     """
 
     feature_names: tuple[str, ...]
@@ -36,11 +46,24 @@ class InputSchema:
     scale: NDArray[np.float32]
     categories: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
     input_shape: tuple[int, ...] = ()
+    fill: NDArray[np.float32] | None = None
+    holes: NDArray[np.intp] = field(default_factory=lambda: _NO_COLUMNS)
+    marks: Marks = field(default_factory=Marks)
 
     @property
     def n_features(self) -> int:
-        """Number of columns d."""
+        """Number of columns d of raw rows."""
         return len(self.feature_names)
+
+    @property
+    def n_inputs(self) -> int:
+        """Number of columns that :meth:`transform` gives: d, and an indicator for each column with holes."""
+        return len(self.feature_names) + len(self.holes)
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """Names of the columns that :meth:`transform` gives."""
+        return (*self.feature_names, *(f"{self.feature_names[j]} is missing" for j in self.holes))
 
     @classmethod
     def fit(
@@ -49,27 +72,56 @@ class InputSchema:
         feature_names: tuple[str, ...],
         categories: Mapping[int, tuple[str, ...]],
         input_shape: tuple[int, ...],
+        marks: Marks | None = None,
     ) -> InputSchema:
-        """Return the schema of training rows ``X`` of shape (n, d).
+        """Return the schema of training rows ``X`` of shape (n, d), NaN where missing.
 
         Dense columns are standardised. Columns that are mostly zero and never negative (bits, counts) keep their
-        zeros and are divided by the root mean square of their other values; constant columns are only centred.
+        zeros and are divided by the root mean square of their other values; constant columns are only centred. All
+        sums are taken in float64 and over the cells that are there.
         """
-        center = X.mean(0, dtype=np.float64)
+        center = X.mean(0, dtype=np.float64)  # NaN where a column has holes
+        holes = np.flatnonzero(np.isnan(center)).astype(np.intp)
+        holes = holes[np.isnan(X[:, holes]).any(0)]
+        if len(holes) and len(input_shape) == 3:
+            raise InvalidInputError("images must have no missing pixels; fill them first.")
         scale = X.std(0, dtype=np.float64)
         filled = np.count_nonzero(X, axis=0)
-        sparse = (filled < (1 - _SPARSE) * len(X)) & (X.min(0, initial=0) >= 0)
+        low = X.min(0, initial=0)
         squares = np.einsum("ij,ij->j", X, X, dtype=np.float64)
+        n_rows = np.full(X.shape[1], len(X))
+        fill = np.zeros(X.shape[1])
+        for j in holes:
+            there = X[~np.isnan(X[:, j]), j].astype(np.float64)
+            n_rows[j], filled[j] = len(there), np.count_nonzero(there)
+            center[j], scale[j] = (there.mean(), there.std()) if len(there) else (0.0, 1.0)
+            low[j], squares[j] = there.min(initial=0), there @ there
+            fill[j] = np.median(there) if len(there) else 0.0
+        sparse = (filled < (1 - _SPARSE) * n_rows) & (low >= 0)
         center[sparse] = 0.0
         scale[sparse] = np.sqrt(squares[sparse] / np.maximum(filled[sparse], 1))
         scale[scale <= 1e-12] = 1.0
         for column in categories:
             center[column], scale[column] = 0.0, 1.0
-        return cls(feature_names, center.astype(np.float32), scale.astype(np.float32), dict(categories), input_shape)
+        whole = np.ones(X.shape[1], bool)
+        whole[holes] = False
+        fill[whole] = center[whole]
+        return cls(
+            feature_names, center.astype(np.float32), scale.astype(np.float32), dict(categories), input_shape,
+            fill.astype(np.float32), holes, marks or Marks(),
+        )  # fmt: skip
 
     def transform(self, X: NDArray[Any]) -> NDArray[np.float32]:
-        """Return what models see of raw rows ``X`` (n, d): float32, same shape."""
-        scaled: NDArray[np.float32] = (X.astype(np.float32) - self.center) / self.scale
+        """Return what models see of raw rows ``X`` (n, d): float32 without holes, shape (n, n_inputs)."""
+        scaled: NDArray[np.float32] = np.empty((len(X), self.n_inputs), np.float32)
+        body = scaled[:, : self.n_features]
+        np.subtract(X, self.center, out=body, casting="unsafe", dtype=np.float32)
+        body /= self.scale
+        holes = np.isnan(body)
+        scaled[:, self.n_features :] = holes[:, self.holes]
+        if holes.any():
+            fill = self.center if self.fill is None else self.fill
+            np.copyto(body, (fill - self.center) / self.scale, where=holes)
         return scaled
 
     def to_dict(self) -> dict[str, Any]:
@@ -80,15 +132,22 @@ class InputSchema:
             "scale": self.scale,
             "categories": {str(column): names for column, names in self.categories.items()},
             "input_shape": self.input_shape,
+            "fill": self.fill,
+            "holes": self.holes,
+            "marks": {"more": self.marks.more, "fewer": self.marks.fewer},
         }
 
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> InputSchema:
         """Return the schema that :meth:`to_dict` wrote."""
+        fill, marks = document.get("fill"), document.get("marks", {})
         return cls(
             tuple(document["feature_names"]),
             np.asarray(document["center"], np.float32),
             np.asarray(document["scale"], np.float32),
             {int(column): tuple(names) for column, names in document["categories"].items()},
             tuple(document["input_shape"]),
+            None if fill is None else np.asarray(fill, np.float32),
+            np.asarray(document.get("holes", ()), np.intp),
+            Marks(tuple(marks.get("more", ())), tuple(marks.get("fewer", ()))),
         )

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from taskgroup.tasks import TaskSet
 
-__all__ = ["stratified_split"]
+__all__ = ["grouped_split", "stratified_split"]
 
 
 def stratified_split(
@@ -35,8 +35,9 @@ def stratified_split(
     part = np.full(len(Y), -1, np.int8)
     wanted_rows = shares * len(Y)
     for rows in sorted((rows for rows in label_sets if len(rows)), key=len):
-        wanted = shares * len(rows) - np.bincount(part[rows][part[rows] >= 0], minlength=len(shares))
-        _assign(part, rows[part[rows] < 0], wanted, wanted_rows, rng)
+        held = part[rows]
+        wanted = shares * len(rows) - np.bincount(held[held >= 0], minlength=len(shares))
+        _assign(part, rows[held < 0], wanted, wanted_rows, rng)
     _assign(part, np.flatnonzero(part < 0), wanted_rows, wanted_rows, rng)
     return part
 
@@ -60,3 +61,52 @@ def _assign(
     counts[np.argsort(-need)[: len(rows) - counts.sum()]] += 1
     part[rng.permutation(rows)] = np.repeat(np.arange(len(counts), dtype=np.int8), counts)
     wanted_rows -= counts
+
+
+def grouped_split(
+    Y: NDArray[np.float32],
+    tasks: TaskSet,
+    groups: NDArray[np.intp],
+    fractions: Sequence[float],
+    random_state: int = 0,
+) -> NDArray[np.int8]:
+    """Return a part number for every row of ``Y`` (n, T) such that rows of one group have the same part.
+
+    Groups 0 .. G - 1 of one row are dealt like rows of :func:`stratified_split`; larger ones before them, the largest
+    first, each to the part that is furthest behind in rows and in labels.
+    """
+    rng = np.random.default_rng(random_state)
+    shares = np.asarray(fractions, float) / np.sum(fractions)
+    sizes = np.bincount(groups)
+    large = np.flatnonzero(sizes > 1)
+    large = rng.permutation(large)
+    large = large[np.argsort(-sizes[large], kind="stable")]
+    labels = (
+        np.bincount(groups, Y[:, t] == value)
+        for t, task in enumerate(tasks)
+        if task.kind != "regression"
+        for value in (range(task.n_classes or 2) if task.kind == "multiclass" else (1,))
+    )
+    counts = np.stack([sizes, *labels], 1)  # (G, 1 + labels)
+    total = np.maximum(counts.sum(0), 1)
+    n_labels = counts.shape[1] - 1
+    weight = np.r_[1.0, np.full(n_labels, 1 / max(n_labels, 1))] / total
+    held = np.zeros((len(shares), counts.shape[1]))
+    of_group = np.full(len(sizes), -1, np.int8)
+    for group in large:
+        need = (shares[:, None] * total - held) / shares[:, None]  # what a part still lacks, in units of its share
+        gain = (need * counts[group] * weight).sum(1)
+        best = int(np.argmax(gain))
+        of_group[group] = best
+        held[best] += counts[group]
+    single = np.flatnonzero(sizes[groups] == 1)
+    part = of_group[groups]
+    if len(single):
+        left = np.maximum(shares - held[:, 0] / len(Y), 1e-6)
+        part[single] = stratified_split(Y[single], tasks, left, random_state)
+    for number in range(len(shares)):
+        if not (part == number).any():  # fewer groups than the shares ask for: the smallest group of the fullest part
+            fullest = int(np.bincount(part, minlength=len(shares)).argmax())
+            movable = np.unique(groups[part == fullest])
+            part[groups == movable[np.argmin(sizes[movable])]] = number
+    return part

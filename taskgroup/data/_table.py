@@ -12,12 +12,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from taskgroup._artifact import content_hash
 from taskgroup._validation import check_choice, check_finite, check_matrix, check_real
+from taskgroup.data._cells import Marks
+from taskgroup.data._reading import Reading
 from taskgroup.data._schema import InputSchema
 from taskgroup.data._split import stratified_split
 from taskgroup.exceptions import InvalidInputError
 from taskgroup.tasks import TaskSet
 
-__all__ = ["SPLITS", "TaskTable"]
+__all__ = ["SPLITS", "TaskTable", "check_weights", "complete_split"]
 
 Split = Literal["train", "valid", "test"]
 SPLITS: tuple[Split, ...] = ("train", "valid", "test")
@@ -32,7 +34,7 @@ class TaskTable:
     Parameters
     ----------
     X : ndarray of float32 of shape (n, d)
-        Features, finite. Categorical columns hold codes, see `categories`.
+        Features as they were read, NaN where a number is missing. Categorical columns hold codes, see `categories`.
     Y : ndarray of float32 of shape (n, T)
         Targets, NaN where a label is missing.
     tasks : TaskSet
@@ -42,11 +44,20 @@ class TaskTable:
     feature_names : tuple of str
         Names of the d feature columns.
     categories : dict of int to tuple of str
-        Category names by column number; code 0 is unseen or missing, code c is category c - 1.
+        Category names by column number; code 0 is unseen in training, code c is category c - 1. Where words are
+        missing, the category "" stands for that.
     input_shape : tuple of int
         Shape of one sample: (d,), or (channels, height, width) for images stored flat.
     name : str
         What reports call the table.
+    weights : ndarray of float32 of shape (n,) or (n, T), optional
+        Weight of every row, or of every label; not negative, finite. A weight of 0 comes with a missing label.
+    ids : ndarray of shape (n,), optional
+        What the rows are called in the data.
+    reading : Reading, optional
+        How the table was read, where it was read from a file or a data frame.
+    marks : Marks
+        Which cells were missing; new rows are read by them as well.
     """
 
     X: NDArray[np.float32]
@@ -57,6 +68,10 @@ class TaskTable:
     categories: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
     input_shape: tuple[int, ...] = ()
     name: str = "table"
+    weights: NDArray[np.float32] | None = None
+    ids: NDArray[Any] | None = None
+    reading: Reading | None = None
+    marks: Marks = field(default_factory=Marks)
 
     @classmethod
     def from_arrays(
@@ -72,13 +87,15 @@ class TaskTable:
         test: float = 0.2,
         random_state: int = 0,
         name: str = "table",
+        weights: ArrayLike | None = None,
+        ids: ArrayLike | None = None,
     ) -> TaskTable:
         """Return a checked table.
 
         Parameters
         ----------
         X : array-like of shape (n, d) or (n, channels, height, width)
-            Features, finite.
+            Features; NaN where a number is missing.
         Y : array-like of shape (n, T)
             Targets. NaN, and -1 in binary and multiclass tasks, mean "not labelled".
         tasks : TaskSet or sequence of Task or str, optional
@@ -96,11 +113,15 @@ class TaskTable:
             Seed of the drawn split.
         name : str
             What reports call the table.
+        weights : array-like of shape (n,) or (n, T), optional
+            Weight of every row or label; labels of weight 0 count as missing.
+        ids : array-like of shape (n,), optional
+            What the rows are called.
 
         Raises
         ------
         InvalidInputError
-            When shapes disagree, features are not finite, or a target is not a value of its task's kind.
+            When shapes disagree, features are infinite, or a target is not a value of its task's kind.
         """
         features = np.asarray(X)
         if features.ndim < 2 or not features.size:
@@ -117,12 +138,14 @@ class TaskTable:
         names = tuple(feature_names) if feature_names is not None else tuple(f"x{j}" for j in range(features.shape[1]))
         if len(names) != features.shape[1]:
             raise InvalidInputError(f"`feature_names` must hold {features.shape[1]} names; got {len(names)}.")
-        check_finite("X", features, names)
+        check_finite("X", features, names, missing=True)
         _check_targets(targets, task_set)
-        parts = _complete_split(split, targets, task_set, valid, test, random_state)
+        weighing = None if weights is None else check_weights(weights, targets)
+        parts = complete_split(split, targets, task_set, valid, test, random_state)
         return cls(
             features, targets, task_set, parts, names,
-            {int(j): tuple(v) for j, v in (categories or {}).items()}, tuple(input_shape), name,
+            {int(j): tuple(v) for j, v in (categories or {}).items()}, tuple(input_shape), name, weighing,
+            None if ids is None else check_matrix("ids", ids, (len(features),)),
         )  # fmt: skip
 
     @property
@@ -147,21 +170,41 @@ class TaskTable:
     @cached_property
     def schema(self) -> InputSchema:
         """Input schema fitted on the training rows."""
-        return InputSchema.fit(self.X[self.rows("train")], self.feature_names, self.categories, self.input_shape)
+        return InputSchema.fit(
+            self.X[self.rows("train")], self.feature_names, self.categories, self.input_shape, self.marks
+        )
 
     def inputs(self, split: Split) -> NDArray[np.float32]:
-        """Return the scaled features of a part, as models see them, shape (n_part, d)."""
+        """Return the features of a part as models see them, scaled and without holes, shape (n_part, n_inputs)."""
         return self.schema.transform(self.X[self.rows(split)])
 
     def targets(self, split: Split) -> NDArray[np.float32]:
         """Return the targets of a part, NaN where missing, shape (n_part, T)."""
         return self.Y[self.rows(split)]
 
+    def label_weights(self, split: Split) -> NDArray[np.float32]:
+        """Return the weight of every label of a part, 0 where it is missing, shape (n_part, T).
+
+        Without weights every label weighs 1; with weights those of a task are 1 on average over its labels.
+        """
+        rows = self.rows(split)
+        seen = ~np.isnan(self.Y[rows])
+        if self.weights is None:
+            return seen.astype(np.float32)
+        given = self.weights[rows] if self.weights.ndim == 2 else self.weights[rows, None]
+        weights = np.where(seen, given, 0.0).astype(np.float64)
+        total = weights.sum(0)
+        scaled: NDArray[np.float64] = weights * np.where(total > 0, seen.sum(0) / np.where(total > 0, total, 1), 0.0)
+        return scaled.astype(np.float32)
+
     def select(self, tasks: Iterable[str | int]) -> TaskTable:
         """Return the table with some of its tasks, on the same rows and split."""
         chosen = self.tasks.select(tasks)
         columns = [self.tasks.index_of(name) for name in chosen.names]
-        return replace(self, tasks=chosen, Y=np.ascontiguousarray(self.Y[:, columns]))
+        weights = self.weights
+        if weights is not None and weights.ndim == 2:
+            weights = np.ascontiguousarray(weights[:, columns])
+        return replace(self, tasks=chosen, Y=np.ascontiguousarray(self.Y[:, columns]), weights=weights)
 
     def degenerate_tasks(self) -> dict[str, str]:
         """Return {task name: reason} for tasks that nothing can be learned from: one class, or too few labels.
@@ -180,8 +223,24 @@ class TaskTable:
         return reasons
 
     def content_hash(self) -> str:
-        """Return a hash of features, targets, tasks and split, by value."""
-        return content_hash(self.X, self.Y, self.tasks.to_list(), self.split)
+        """Return a hash of features, targets, tasks, split and weights, by value."""
+        weights = () if self.weights is None else (self.weights,)
+        return content_hash(self.X, self.Y, self.tasks.to_list(), self.split, *weights)
+
+
+def check_weights(weights: ArrayLike, Y: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return checked weights; labels of weight 0 become missing in ``Y``."""
+    given = np.asarray(weights, dtype=np.float32)
+    if given.ndim == 2 and given.shape[1] == 1:
+        given = given[:, 0]
+    if given.shape not in (Y.shape, Y.shape[:1]):
+        raise InvalidInputError(f"`weights` must have shape {Y.shape[:1]} or {Y.shape}; got {given.shape}.")
+    wrong = ~(np.isfinite(given) & (given >= 0))
+    if wrong.any():
+        row = int(np.argwhere(wrong)[0][0])
+        raise InvalidInputError(f"`weights` must be finite and not negative; got {given[wrong][0]:g} in row {row}.")
+    Y[np.broadcast_to((given == 0).reshape(len(Y), -1), Y.shape)] = np.nan
+    return given
 
 
 def _check_targets(Y: NDArray[np.float32], tasks: TaskSet) -> None:
@@ -203,9 +262,10 @@ def _check_targets(Y: NDArray[np.float32], tasks: TaskSet) -> None:
             )
 
 
-def _complete_split(
+def complete_split(
     split: ArrayLike | None, Y: NDArray[np.float32], tasks: TaskSet, valid: float, test: float, seed: int
 ) -> NDArray[np.int8]:
+    """Return checked parts of all rows; what ``split`` leaves out is drawn, stratified by the labels."""
     check_real("valid", valid, 0.01, 0.9)
     check_real("test", test, 0.01, 0.9)
     if valid + test >= 1:

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, softmax
 
 from taskgroup._artifact import read_json
-from taskgroup._validation import check_matrix
+from taskgroup._validation import check_finite, check_matrix
 from taskgroup.data import InputSchema
 from taskgroup.exceptions import ArtifactError
 from taskgroup.experiment._store import read_models
@@ -107,9 +107,10 @@ class Plan:
         Raises
         ------
         InvalidInputError
-            When the inputs have another number of columns.
+            When the inputs have another number of columns, or are infinite.
         """
         raw = check_matrix("X", X, (None, self.schema.n_features), np.float32)
+        check_finite("X", raw, self.schema.feature_names, missing=True)
         inputs = Inputs.of(raw, self.schema)
         return self.choice.blend({name: self._outputs(name, inputs) for name in self.methods}, self.tasks)
 

@@ -104,7 +104,7 @@ def build_model(
         body = _make_encoder(encoder, schema)
         if kind is APEM and (body is None or isinstance(body, FieldsEncoder)):  # its tokens are the fields themselves
             body, options = None, {"categories": _category_counts(schema), **options}
-        width = schema.n_features if body is None else encoder_width(body, schema.n_features)
+        width = schema.n_inputs if body is None else encoder_width(body, schema.n_inputs)
         return kind(
             width, tasks, encoder=body, hidden=hidden, dropout=dropout, units=units, grouping=grouping, **options
         )
@@ -120,7 +120,7 @@ def _make_encoder(encoder: Encoder, schema: InputSchema) -> nn.Module | None:
         return None
     if name != "fields":
         return (CNNEncoder if name == "cnn" else ResNet18Encoder)(schema.input_shape)
-    return FieldsEncoder(schema.n_features, _category_counts(schema))
+    return FieldsEncoder(schema.n_inputs, _category_counts(schema))
 
 
 def _category_counts(schema: InputSchema) -> dict[int, int]:

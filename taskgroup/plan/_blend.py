@@ -18,11 +18,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
-from scipy.special import log_softmax
+from scipy.special import expit, log_softmax
 
 from taskgroup.tasks import TaskSet
 
-__all__ = ["Calibration", "calibrate", "greedy_weights", "mean_scores", "own_weights"]
+__all__ = ["Calibration", "best_thresholds", "calibrate", "greedy_weights", "mean_scores", "own_weights"]
 
 Floats = NDArray[np.float64]
 Packed = NDArray[np.float32]
@@ -151,6 +151,28 @@ def own_weights(
         task: {name: float(share) for name, share in zip(names, row, strict=True) if share}
         for task, row in zip(tasks.names, shares, strict=True)
     }
+
+
+def best_thresholds(tasks: TaskSet, Y: NDArray[np.float32], packed: NDArray[np.floating]) -> list[float | None]:
+    """Return the probability from which each binary task is positive for the largest F1 on honest answers.
+
+    It lies half-way between two neighbouring answers; .5 where the labels have one class, None for tasks of other
+    kinds.
+    """
+    found: list[float | None] = []
+    for t, (task, start) in enumerate(zip(tasks, tasks.first_outputs, strict=True)):
+        seen = ~np.isnan(Y[:, t])
+        y, z = Y[seen, t] == 1, packed[seen, start].astype(np.float64)
+        if task.kind != "binary" or not y.any() or y.all():
+            found.append(None if task.kind != "binary" else 0.5)
+            continue
+        order = np.argsort(-z, kind="stable")
+        ranked, hits = z[order], y[order].cumsum()
+        f1 = 2 * hits / (np.arange(1, len(y) + 1) + y.sum())
+        f1[:-1][ranked[:-1] == ranked[1:]] = -1.0  # equal answers fall on one side
+        best = int(f1.argmax())
+        found.append(float(expit((ranked[best] + ranked[min(best + 1, len(y) - 1)]) / 2)))
+    return found
 
 
 def mean_scores(tasks: TaskSet, Y: NDArray[np.float32], packed: NDArray[np.floating]) -> Floats:

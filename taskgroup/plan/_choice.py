@@ -34,9 +34,11 @@ class PlanChoice:
     calibration : dict
         {method: {"slope", "intercept"}}, which brings the answers of all methods to one scale.
     tasks : dict
-        {task: {"weights": {method: weight}, "honest", "test", "together_test", "alone_test"}}: scores are main metrics
-        of the plan on honest and on test rows, and on test rows of the best single model for all tasks and of the best
-        model per task, as chosen on honest rows; None where undefined.
+        {task: {"weights": {method: weight}, "honest", "test", "together_test", "alone_test", "over_together",
+        "over_alone", "threshold"}}. Scores are main metrics of the plan on honest and on test rows, and on test rows of
+        the best single model for all tasks and of the best model per task, as chosen on honest rows; "over_..." hold
+        the gain over these with its interval; "threshold" is the probability from which a binary task is positive.
+        None where undefined.
     answer : Answer
         What to do, in words and numbers.
     test : dict

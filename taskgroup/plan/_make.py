@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from taskgroup._validation import check_int
 from taskgroup.exceptions import InvalidInputError
 from taskgroup.plan._answer import Facts, write_answer
-from taskgroup.plan._blend import Calibration, calibrate, greedy_weights, mean_scores, own_weights
+from taskgroup.plan._blend import Calibration, best_thresholds, calibrate, greedy_weights, mean_scores, own_weights
 from taskgroup.plan._choice import PlanChoice, mixed
 from taskgroup.scoring import Measured, Scorecard, needed, pareto, score
 from taskgroup.tasks import TaskSet
@@ -80,7 +80,9 @@ def judge(
     alone = _best(scores, arms, "single-task")
     baseline = alone or together or choice.single
     card = score(y_true, extended, tasks=tasks, costs=costs, baseline=baseline, random_state=random_state)
-    return card, make_plan(card, choice, scale, together, alone, arms, rule, isolated), extended
+    cuts = best_thresholds(tasks, Y, extended["honest"][PLAN][0])
+    plan = make_plan(card, choice, scale, together, alone, arms, rule, isolated, thresholds=cuts)
+    return card, plan, extended
 
 
 class Choice(NamedTuple):
@@ -101,6 +103,8 @@ def make_plan(
     arms: Mapping[str, str],
     rule: Rule,
     isolated: Sequence[str] = (),
+    *,
+    thresholds: Sequence[float | None] = (),
 ) -> PlanChoice:
     """Return the plan of some weights with its gains on test rows and the answer in words.
 
@@ -120,6 +124,8 @@ def make_plan(
         How the weights were chosen.
     isolated : sequence of str
         Tasks that the grouping found akin to no other.
+    thresholds : sequence of float or None
+        Probability from which each binary task is positive.
     """
     main = card.main["test"]
     plan = main[PLAN]
@@ -145,6 +151,8 @@ def make_plan(
         _over_random(card), _cheaper(card, list(used), arms, weights=choice.common),
     )  # fmt: skip
     rows = {task: _row(card, task, choice.own[task], together, alone) for task in card.tasks.names}
+    for task, cut in zip(card.tasks.names, thresholds, strict=False):
+        rows[task]["threshold"] = cut
     for key, found in (("over_alone", over_alone), ("over_together", over_together)):
         for row in found:
             rows[row["task"]][key] = {name: row[name] for name in ("gain", "low", "high", "q", "call")}

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -30,6 +30,8 @@ Floats = NDArray[np.float32]
 
 _TOP = np.float32(UNSEEN - 1)
 _HALF = np.float32(0.5)
+_TINY = 1e-7  # probabilities are read as if they were this far from 0 and 1
+_SPREAD, _ENOUGH = 0.2, 64  # outputs within [0, 1] that range over this, and are so many, are taken for probabilities
 
 
 @dataclass
@@ -56,6 +58,7 @@ class Encoder:
     scales: NDArray[np.float64]
     probability: Callable[[Any, Any], Any] | None = None
     ignore: float | None = None
+    outputs: Literal["logits", "probabilities"] | None = None
 
     def __post_init__(self) -> None:
         tasks = self.layout.tasks
@@ -65,6 +68,8 @@ class Encoder:
         self._of_kind = {
             kind: [t for t, task in enumerate(tasks) if task.kind == kind] for kind in ("binary", "regression")
         }
+        self._classes = np.repeat([task.kind != "regression" for task in tasks], [task.n_outputs for task in tasks])
+        self._low, self._high, self._n_seen = np.inf, -np.inf, 0  # of the outputs of classes; not looked at for long
         self.only_binary = len(self._of_kind["binary"]) == self.layout.width and self.probability is None
 
     def __call__(self, outputs: Any, targets: Any, mask: Any, n: int, where: str, pending: Pending) -> Encoded:
@@ -76,6 +81,10 @@ class Encoder:
         if self.probability is not None:
             return Encoded(self._custom(outputs, targets, labels, where), labels)
         logits, absent = self._logits(outputs, n, where)
+        if self.outputs == "probabilities":
+            logits = self._from_probabilities(logits, where)
+        elif self.outputs is None and self._low >= 0 and self._high <= 1:
+            self._look(logits)
         if absent:
             labels = labels.copy()
             labels[:, absent] = np.nan
@@ -120,6 +129,37 @@ class Encoder:
         for t, task in enumerate(self.layout.tasks):
             if task.kind == "regression" and np.isnan(self.scales[t]):
                 self.scales[t] = robust_scale(residuals[:, t])
+
+    def check_outputs(self) -> None:
+        """Raise when all outputs so far look like probabilities."""
+        inside = self._low >= 0 and self._high <= 1
+        if self.outputs is None and inside and self._high - self._low > _SPREAD and self._n_seen >= _ENOUGH:
+            raise InvalidInputError(
+                f"all {self._n_seen} outputs so far are between {self._low:.3g} and {self._high:.3g}: they look like "
+                'probabilities, and logits are expected. Say outputs="probabilities" to the tracker, or '
+                'outputs="logits" if they are logits.'
+            )
+
+    def _look(self, logits: Floats) -> None:
+        values = logits[:, self._classes]
+        if values.size:
+            self._low, self._high = min(self._low, float(values.min())), max(self._high, float(values.max()))
+            self._n_seen += values.size
+
+    def _from_probabilities(self, values: Floats, where: str) -> Floats:
+        """Return the logits of probabilities: log odds of binary tasks, logarithms of multiclass tasks."""
+        tasks, names = self.layout.tasks, [task.name for task in self.layout.tasks for _ in range(task.n_outputs)]
+        bad = self._classes & ~((values >= 0) & (values <= 1))
+        _raise_at(bad, values, names, where, "probabilities must be in [0, 1]")
+        logits = values.copy()
+        clipped = np.clip(values.astype(np.float64), _TINY, 1 - _TINY)
+        for task, start in zip(tasks, self._starts, strict=True):
+            of_task = slice(start, start + task.n_outputs)
+            if task.kind == "binary":
+                logits[:, of_task] = np.log(clipped[:, of_task]) - np.log1p(-clipped[:, of_task])
+            elif task.kind == "multiclass":
+                logits[:, of_task] = np.log(clipped[:, of_task])
+        return logits
 
     def _mask(self, mask: Any, shape: tuple[int, int], where: str) -> NDArray[np.bool_]:
         names = self._names

@@ -51,17 +51,20 @@ class Recorder:
         ignore: float | None = None,
         scales: Mapping[str, float] | None = None,
         mergeable: bool = True,
+        outputs: Literal["logits", "probabilities"] | None = None,
     ) -> None:
         self.tasks = tasks if isinstance(tasks, TaskSet) else TaskSet(tasks)
         self.n_samples = check_int("n_samples", n_samples, 1)
         self.mode: Mode = check_choice("mode", mode, _MODES)
         self.mergeable = mergeable
+        if outputs is not None:
+            check_choice("outputs", outputs, ("logits", "probabilities"))
         if n_epochs is not None:
             check_int("n_epochs", n_epochs, 1)
         if margin and probability is not None:
             raise InvalidInputError("`margin` needs logits; with `probability` it must be False.")
         layout = Layout(self.tasks, margin, probability is not None)
-        self._encoder = Encoder(layout, given_scales(self.tasks, scales), probability, ignore)
+        self._encoder = Encoder(layout, given_scales(self.tasks, scales), probability, ignore, outputs)
         given = None if targets is None else self._encoder.given(targets, n_samples)
         self._targets = Targets(self.tasks, n_samples, given)
         self._record: History | Stream
@@ -104,8 +107,9 @@ class Recorder:
         Raises
         ------
         InvalidInputError
-            When an id is outside 0 .. N - 1, a shape is wrong, a label is not of its task's kind, or a logit of a
-            labelled sample is not finite. The message names the batch and the task.
+            When an id is outside 0 .. N - 1, a shape is wrong, a label is not of its task's kind or not the one that
+            the sample had in an earlier epoch, or a logit of a labelled sample is not finite. The message names the
+            batch and the task.
         """
         where = f"batch {self._epoch.n_batches if self._epoch else 0} of epoch {self.n_epochs}"
         if self._sealed:
@@ -119,7 +123,10 @@ class Recorder:
             targets = self._targets.labels(rows)
         if not self._pending.fits(len(rows)):
             self._settle()
+        n_batches = self._epoch.n_batches if self._epoch else 0
         batch = self._encoder(outputs, targets, mask, len(rows), where, self._pending)
+        if self.n_epochs and not n_batches & (n_batches - 1):  # batches 0, 1, 2, 4, 8, ...: mistaken ids show at once
+            self._targets.check(rows, batch.labels, where)
         epoch = self._open()
         if batch.codes is None:
             self._pending.keep(rows)
@@ -136,10 +143,11 @@ class Recorder:
         Raises
         ------
         InvalidInputError
-            When no batch was recorded since the last call.
+            When no batch was recorded since the last call, or outputs look like probabilities.
         """
         if self._epoch is None:
             raise InvalidInputError(f"epoch {self.n_epochs} has no batch; call update() before end_epoch().")
+        self._encoder.check_outputs()
         self._settle()
         if self._waiting:
             self._settle_residuals(self._epoch)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from taskgroup.exceptions import InvalidInputError
 from taskgroup.tasks import TaskSet
 
 __all__ = ["Targets"]
@@ -31,6 +32,7 @@ class Targets:
         dtype = np.dtype(np.float32 if self._real else np.int8 if small else np.int32)
         self.values: NDArray[Any] = np.full((n_samples, len(tasks)), np.nan if self._real else -1, dtype)
         self.given = given is not None
+        self._names = tasks.names
         self.changed = np.zeros(n_samples, bool)  # rows not yet written to disk or sent to other processes
         self._complete = False
         self._known: NDArray[np.bool_] = np.zeros(n_samples, bool)
@@ -46,6 +48,18 @@ class Targets:
             values = np.where(self._missing(values), self.values[rows], values)
         self.values[rows] = values
         self._known[rows] = self.changed[rows] = True
+
+    def check(self, rows: NDArray[np.int64], labels: NDArray[np.float32], where: str) -> None:
+        """Raise when a label differs from the one that was stored for the same sample; missing ones never do."""
+        stored, given = self.values[rows], self._stored(labels)
+        differ = (stored != given) & ~self._missing(stored) & ~self._missing(given)
+        if differ.any():
+            b, t = (int(i) for i in np.argwhere(differ)[0])
+            raise InvalidInputError(
+                f"{where}, task {self._names[t]!r}: sample {rows[b]} had the label {stored[b, t]:g} before and now has "
+                f"{given[b, t]:g}, one of {int(differ.sum())} labels that differ. Ids must mean the same sample in "
+                "every epoch: number the training rows once, before shuffling, or wrap the dataset in IndexedDataset."
+            )
 
     def settle(self) -> None:
         """Look whether all rows are known, so that later batches need not look."""

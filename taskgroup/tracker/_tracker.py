@@ -44,6 +44,9 @@ class DataMapTracker(Recorder):
         A label that means "missing", for example -1 or -100; NaN always does.
     scales : mapping of task name to float, optional
         Residual scales of regression tasks; taken from the first epoch when left out.
+    outputs : {"logits", "probabilities"}, optional
+        What :meth:`update` is given. Left out, they are logits, and an epoch that leaves no doubt that they are
+        probabilities is refused.
     mergeable : bool
         Keep the integer sums behind repeat sightings of finished epochs. Without them trackers cannot be merged after
         the fact, and sampling with replacement takes less memory.

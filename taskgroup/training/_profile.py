@@ -164,7 +164,7 @@ class _Recorder:
 
     def __init__(self, table: TaskTable, data: TrainingData, epochs: int, progress: Progress | None) -> None:
         targets = table.targets("train")
-        self.tracker = DataMapTracker(table.tasks, len(targets), n_epochs=epochs, targets=targets)
+        self.tracker = DataMapTracker(table.tasks, len(targets), n_epochs=epochs, targets=targets, outputs="logits")
         self.mean, self.scale = torch.from_numpy(data.target_scale.mean), torch.from_numpy(data.target_scale.scale)
         self.epochs, self.progress = epochs, progress
 
