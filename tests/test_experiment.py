@@ -244,11 +244,13 @@ def test_large_tables_hold_out_their_validation_rows(table, grouping):
 
 def test_folds_keep_the_groups_of_a_table_together(table):
     grouped = _table()
-    object.__setattr__(grouped, "groups", np.arange(150) // 5)
+    object.__setattr__(grouped, "together", np.arange(150) // 5)
     folds = make_folds(grouped, 4, 0)
     for fold in range(4):
         inside = set(folds.held_out(fold) // 5)
         assert inside.isdisjoint(set(folds.fitted(fold) // 5))
+    object.__setattr__(grouped, "ordered", True)
+    assert make_folds(grouped).n_folds == 1  # rows that follow one another in time are not dealt anew
 
 
 def test_soft_groups_and_units_take_part(table, grouping):

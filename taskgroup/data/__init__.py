@@ -6,7 +6,7 @@ from taskgroup.data._inputs import Inputs, load_inputs, read_inputs
 from taskgroup.data._load import BUNDLED, load_table
 from taskgroup.data._reading import Ignored, Note, Reading, TargetReading
 from taskgroup.data._schema import InputSchema
-from taskgroup.data._split import stratified_split
+from taskgroup.data._split import grouped_split, stratified_split
 from taskgroup.data._table import SPLITS, TaskTable
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "TargetReading",
     "TaskTable",
     "drop_degenerate",
+    "grouped_split",
     "hide_labels",
     "load_inputs",
     "load_table",

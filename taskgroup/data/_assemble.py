@@ -58,7 +58,7 @@ def assemble(where: str, name: str, pieces: Pieces, options: ReadOptions) -> Tas
     if options.deduplicate:
         X, Y = _deduplicated(where, X, Y, repeats.sets, pieces)
         repeats = find_repeats(X)
-    parts, rule = _parts(where, Y, tasks, pieces, options, repeats.sets)
+    parts, rule, together, ordered = _parts(where, Y, tasks, pieces, options, repeats.sets)
     split = complete_split(parts, Y, tasks, options.valid, options.test, options.random_state)
     if not (parts == 1).any():
         rule += "; validation rows drawn from the training rows"
@@ -67,7 +67,7 @@ def assemble(where: str, name: str, pieces: Pieces, options: ReadOptions) -> Tas
     weights = None if pieces.weights is None else check_weights(pieces.weights, Y)
     table = TaskTable(
         X, Y, tasks, split, tuple(pieces.names), categories, tuple(input_shape), name, weights, pieces.ids,
-        marks=options.marks,
+        marks=options.marks, together=together, ordered=ordered,
     )  # fmt: skip
     pieces.notes += _part_notes(table)
     return replace(table, reading=_record(where, table, rule, pieces))

@@ -30,6 +30,8 @@ class Parts(NamedTuple):
 
     parts: NDArray[np.int8]  # 0 train, 1 valid, 2 test
     rule: str
+    together: NDArray[np.intp] | None = None  # rows of the same number must not stand on two sides of a division
+    ordered: bool = False  # later rows must be judged by models of earlier ones
 
 
 def split_column(columns: Sequence[Column]) -> Column | None:
@@ -101,7 +103,7 @@ def by_groups(
             f"{where}: --group-split {column.name!r} needs three groups or more, one for each part; got {n_groups}."
         )
     parts = grouped_split(Y, tasks, groups, shares, seed)
-    return Parts(parts, f"drawn by the {n_groups:,} groups of column {column.name!r}, stratified, seed {seed}")
+    return Parts(parts, f"drawn by the {n_groups:,} groups of column {column.name!r}, stratified, seed {seed}", groups)
 
 
 def by_time(column: Column, shares: Sequence[float], where: str) -> Parts:
@@ -124,7 +126,7 @@ def by_time(column: Column, shares: Sequence[float], where: str) -> Parts:
             raise InvalidInputError(
                 f"{where}: --time-split {column.name!r} leaves no {part} row: too few different times."
             )
-    return Parts(parts, f"by the time in column {column.name!r}: the latest rows are the test rows")
+    return Parts(parts, f"by the time in column {column.name!r}: the latest rows are the test rows", ordered=True)
 
 
 def drawn(
@@ -134,7 +136,7 @@ def drawn(
     rule = f"drawn, stratified by the labels, seed {seed}"
     if sets is None or int(sets.max()) == len(sets) - 1:
         return Parts(stratified_split(Y, tasks, shares, seed), rule)
-    return Parts(grouped_split(Y, tasks, sets, shares, seed), rule + ", equal rows in one part")
+    return Parts(grouped_split(Y, tasks, sets, shares, seed), rule + ", equal rows in one part", sets)
 
 
 def _folds(numbers: NDArray[np.float64]) -> NDArray[np.int64] | None:

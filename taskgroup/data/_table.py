@@ -58,6 +58,10 @@ class TaskTable:
         How the table was read, where it was read from a file or a data frame.
     marks : Marks
         Which cells were missing; new rows are read by them as well.
+    together : ndarray of int of shape (n,), optional
+        Rows of the same number (of one patient, or equal) stay on one side wherever rows are divided.
+    ordered : bool
+        Whether the parts follow one another in time, so that rows are not to be dealt anew.
     """
 
     X: NDArray[np.float32]
@@ -72,6 +76,8 @@ class TaskTable:
     ids: NDArray[Any] | None = None
     reading: Reading | None = None
     marks: Marks = field(default_factory=Marks)
+    together: NDArray[np.intp] | None = None
+    ordered: bool = False
 
     @classmethod
     def from_arrays(

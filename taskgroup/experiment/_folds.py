@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from taskgroup._validation import check_int
-from taskgroup.data import TaskTable, stratified_split
+from taskgroup.data import TaskTable, grouped_split, stratified_split
 
 __all__ = ["Folds", "make_folds"]
 
@@ -69,28 +69,22 @@ def make_folds(table: TaskTable, folds: int | Literal["auto"] = "auto", random_s
         Its training and validation rows are the development rows.
     folds : int or "auto"
         Number of folds, at least 2; 1 holds the validation rows out and nothing else. "auto" is 5 where there are
-        fewer than 10,000 development rows, else 1.
+        fewer than 10,000 development rows that are not ordered in time, else 1.
     random_state : int
         Seed of the deal.
     """
     rows = np.flatnonzero(table.split != 2)
-    count = (_FOLDS if len(rows) < _SMALL else 1) if folds == "auto" else check_int("folds", folds, low=1)
+    small = len(rows) < _SMALL and not table.ordered
+    count = (_FOLDS if small else 1) if folds == "auto" else check_int("folds", folds, low=1)
     if count == 1:
         return Folds(rows, np.where(table.split[rows] == 1, 0, -1))
     return Folds(rows, _deal(table, rows, count, random_state))
 
 
 def _deal(table: TaskTable, rows: Rows, count: int, random_state: int) -> NDArray[np.int64]:
-    """Return the fold of every row; rows of one group of the table (a patient, a scaffold) stay in one fold."""
-    groups = getattr(table, "groups", None)
-    if groups is None:
-        return stratified_split(table.Y[rows], table.tasks, [1 / count] * count, random_state).astype(np.int64)
-    codes: NDArray[np.int64] = np.unique(np.asarray(groups)[rows], return_inverse=True)[1]
-    generator = np.random.default_rng(random_state)
-    sizes = np.bincount(codes)
-    fold_of_group, filled = np.empty(len(sizes), np.int64), np.zeros(count)
-    for group in sorted(generator.permutation(len(sizes)), key=lambda g: -sizes[g]):
-        fold_of_group[group] = filled.argmin()
-        filled[fold_of_group[group]] += sizes[group]
-    folds: NDArray[np.int64] = fold_of_group[codes]
-    return folds
+    """Return the fold of every row; rows that belong together (of one patient, or equal) stay in one fold."""
+    shares = [1 / count] * count
+    if table.together is None:
+        return stratified_split(table.Y[rows], table.tasks, shares, random_state).astype(np.int64)
+    codes = np.unique(table.together[rows], return_inverse=True)[1]
+    return grouped_split(table.Y[rows], table.tasks, codes, shares, random_state).astype(np.int64)

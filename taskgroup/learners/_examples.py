@@ -78,7 +78,7 @@ class Examples:
     @classmethod
     def from_table(cls, table: TaskTable) -> Examples:
         """Return the rows of a table."""
-        weights = getattr(table, "weights", None)
+        weights = table.weights
         if weights is not None and weights.ndim == 1:
             weights = np.broadcast_to(weights[:, None], table.Y.shape)
         return cls(table.tasks, table.schema, Inputs.of(table.X, table.schema), table.Y, weights)

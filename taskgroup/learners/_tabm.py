@@ -58,7 +58,7 @@ class TabM(Nets):
 
     def _network(self, order: Order, stream: int, schema: InputSchema) -> Network:
         network = super()._network(order, stream, schema)
-        numeric = schema.n_features - len(schema.categories) if network.encoder in ("auto", "fields") else None
+        numeric = schema.n_inputs - len(schema.categories) if network.encoder in ("auto", "fields") else None
         own = {"members": self.members, "n_bins": self.n_bins, "d_embedding": self.d_embedding, "n_numeric": numeric}
         return replace(network, options={**own, **network.options})
 
