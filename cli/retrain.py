@@ -14,7 +14,9 @@ __all__ = ["retrain", "retrain_options", "retrain_settings"]
 
 ARCHITECTURES = ("shared-bottom", "adatt", "apem", "sparse", "ple", "mmoe", "cross-stitch")
 ARMS = ("all-in-one", "per-task", "grouped", "random-groups", "label-groups", "units")
-LEARNERS = ("linear", "extra-trees", "random-forest", "nets", "wide-nets")
+LEARNERS = (
+    "linear", "extra-trees", "random-forest", "boosting", "nets", "wide-nets", "tabm", "lightgbm", "xgboost", "catboost",
+)  # fmt: skip
 RULES = ("best", "blend", "single", "simplest")
 
 

@@ -15,29 +15,36 @@ from taskgroup.learners import AUTO, Examples, Learner, make_learner
 __all__ = ["line_up", "make_learners"]
 
 
-def make_learners(
-    wanted: str | Learner | Sequence[str | Learner], options: Mapping[str, Mapping[str, Any]]
-) -> dict[str, Learner]:
+def make_learners(wanted: Any, options: Mapping[str, Mapping[str, Any]]) -> dict[str, Learner]:
     """Return {name: learner} of names, learners, or "auto".
 
     Parameters
     ----------
-    wanted : str, Learner, or a sequence of them
-        Two learners of one kind are called ``kind``, ``kind-2`` and so on.
+    wanted : str, Learner, estimator, or a sequence of them
+        "module:name" is an estimator of scikit-learn's kind, or what makes one. Two learners of one kind are called ``kind``, ``kind-2`` and so on.
     options : dict
         {kind: options} of learners that are given by name.
     """
-    given = [wanted] if isinstance(wanted, str | Learner) else list(wanted)
+    given = list(wanted) if isinstance(wanted, list | tuple) else [wanted]
     if not given:
         raise InvalidInputError('`learners` must name at least one learner, or be "auto"; got none.')
     learners: dict[str, Learner] = {}
     for item in (x for one in given for x in (AUTO if one == "auto" else [one])):
-        learner = item if isinstance(item, Learner) else make_learner(item, **options.get(item, {}))
+        learner = _made(item, options)
         name, number = learner.name, 2
         while name in learners:
             name, number = f"{learner.name}-{number}", number + 1
         learners[name] = learner
     return learners
+
+
+def _made(item: Any, options: Mapping[str, Mapping[str, Any]]) -> Learner:
+    """Return a learner, made from its name, from "module:name" of an estimator of the user's, or from an estimator."""
+    if isinstance(item, Learner):
+        return item
+    if not isinstance(item, str) or ":" in item:
+        return make_learner("estimator", estimator=item, **options.get("estimator", {}))
+    return make_learner(item, **options.get(item, {}))
 
 
 def line_up(

@@ -22,7 +22,7 @@ from taskgroup.experiment._lineup import line_up, make_learners
 from taskgroup.experiment._store import Store
 from taskgroup.experiment._work import Material
 from taskgroup.grouping import Grouping
-from taskgroup.learners import ARCHITECTURES, Examples, Learner, Packed
+from taskgroup.learners import ARCHITECTURES, Examples, Packed
 from taskgroup.plan import PlanChoice, Rule, judge
 from taskgroup.scoring import Scorecard
 
@@ -70,7 +70,7 @@ def retrain(
     table: TaskTable,
     grouping: Grouping,
     *,
-    learners: str | Learner | Sequence[str | Learner] = "auto",
+    learners: Any = "auto",
     arch: str | Sequence[str] = (),
     encoder: str | Callable[[], Any] | None = None,
     arms: Sequence[str] | None = None,
@@ -101,8 +101,9 @@ def retrain(
         The tasks.
     grouping : Grouping
         Of the table's tasks, hard or soft.
-    learners : str, Learner, or a sequence of them
-        Names of :data:`taskgroup.learners.LEARNERS`, learners, or "auto".
+    learners : str, Learner, estimator, or a sequence of them
+        Names of :data:`taskgroup.learners.LEARNERS`, "auto", learners, scikit-learn estimators, or "module:name" of an
+        estimator or of what makes one.
     arch : str or sequence of str
         Architectures of networks, which are added to the learners; "shared-bottom" is there already, as "nets".
     encoder : str or callable, optional
@@ -179,11 +180,9 @@ def retrain(
     return result
 
 
-def _with_architectures(
-    learners: str | Learner | Sequence[str | Learner], arch: str | Sequence[str]
-) -> list[str | Learner]:
+def _with_architectures(learners: Any, arch: str | Sequence[str]) -> list[Any]:
     """Return the learners with networks of the architectures asked for; "nets" is the shared bottom."""
-    given = [learners] if isinstance(learners, str | Learner) else list(learners)
+    given = list(learners) if isinstance(learners, list | tuple) else [learners]
     named = [arch] if isinstance(arch, str) else list(arch)
     for name in named:
         check_choice("arch", name, ("shared-bottom", *ARCHITECTURES))
