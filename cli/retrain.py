@@ -15,7 +15,8 @@ __all__ = ["retrain", "retrain_options", "retrain_settings"]
 ARCHITECTURES = ("shared-bottom", "adatt", "apem", "sparse", "ple", "mmoe", "cross-stitch")
 ARMS = ("all-in-one", "per-task", "grouped", "random-groups", "label-groups", "units")
 LEARNERS = (
-    "linear", "extra-trees", "random-forest", "boosting", "nets", "wide-nets", "tabm", "lightgbm", "xgboost", "catboost",
+    "linear", "extra-trees", "random-forest", "boosting", "nets", "wide-nets", "tabm", "lightgbm", "xgboost",
+    "catboost",
 )  # fmt: skip
 RULES = ("best", "blend", "single", "simplest")
 

@@ -21,7 +21,8 @@ def make_learners(wanted: Any, options: Mapping[str, Mapping[str, Any]]) -> dict
     Parameters
     ----------
     wanted : str, Learner, estimator, or a sequence of them
-        "module:name" is an estimator of scikit-learn's kind, or what makes one. Two learners of one kind are called ``kind``, ``kind-2`` and so on.
+        "module:name" is an estimator of scikit-learn's kind, or what makes one. Two learners of one kind are called
+        ``kind``, ``kind-2`` and so on.
     options : dict
         {kind: options} of learners that are given by name.
     """
