@@ -184,7 +184,7 @@ class FittedForest(Fitted):
     nodes: _Nodes
     leaf_of_row: NDArray[np.integer[Any]]  # (trees, n): number of the leaf within its tree
     targets: NDArray[np.float32]  # (n, n_outputs)
-    counts: NDArray[np.uint8] | None  # (trees, n): how often each tree drew each row; None for once
+    counts: NDArray[np.integer[Any]] | None  # (trees, n): how often each tree drew each row; None for once
     weight: NDArray[np.float32] | None  # (n,): what each draw of a row counts; None for 1
     cost: Cost
     honest: Packed | None = None
@@ -202,14 +202,14 @@ class FittedForest(Fitted):
         """Return a forest of scikit-learn, fitted on inputs (n, d), targets (n, n_outputs) and weights of rows."""
         nodes = _Nodes.of([tree.tree_ for tree in estimator.estimators_])
         leaves = np.stack([tree.tree_.apply(x) for tree in estimator.estimators_])
-        counts = None
+        counts: NDArray[Any] | None = None
         if estimator.bootstrap:
             drawn = [np.bincount(rows, minlength=len(x)) for rows in estimator.estimators_samples_]
             counts = np.stack(drawn)
             if np.isclose(estimator.estimators_[0].tree_.weighted_n_node_samples[0], counts[0].sum()):
                 weight = None  # since 1.8 scikit-learn draws rows by weight, and every draw counts the same
             counts = counts.astype(np.uint8 if counts.max() < 2**8 else np.uint32)
-        leaf_of_row = leaves.astype(np.uint16 if leaves.max() < 2**16 else np.uint32)
+        leaf_of_row: NDArray[Any] = leaves.astype(np.uint16 if leaves.max() < 2**16 else np.uint32)
         fitted = cls(columns, nodes, leaf_of_row, targets, counts, weight, Cost(), None, estimator)
         n_leaves = int((nodes.feature < 0).sum())
         fitted.cost = Cost(

@@ -219,7 +219,8 @@ class PooledLearner(Learner):
         classes: tuple[int, ...] | None = None
         y = own.y
         if kind == "multiclass":
-            found, y = np.unique(own.y, return_inverse=True)
+            found, codes = np.unique(own.y, return_inverse=True)
+            y = codes.astype(np.float64)
             classes = tuple(found.astype(int).tolist())
         if len(np.unique(y)) < 2:
             return _Part(names, "constant", center, scale, None, None, self.one_hot), 0
@@ -324,7 +325,7 @@ class FittedPooled(Fitted):
     def save(self) -> Saved:
         """Return the arrays of all parts under the number of the part."""
         arrays = {f"{p}/{name}": a for p, part in enumerate(self.parts) for name, a in part.arrays.items()}
-        document = {"tasks": self.tasks, "parts": [part.document for part in self.parts]}
+        document: Document = {"tasks": self.tasks, "parts": [part.document for part in self.parts]}
         document |= {"scaled": self.scaled, "cost": self.cost.to_dict()}
         return Saved(arrays, document)
 
