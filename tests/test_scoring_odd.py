@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import average_precision_score, f1_score
 
 from taskgroup.exceptions import InvalidInputError
-from taskgroup.scoring import Resampler, judge, score, task_intervals
+from taskgroup.scoring import Resampler, score, task_intervals
 from taskgroup.scoring._comparison import bounded
 from taskgroup.scoring._main import main_of_kinds
 from taskgroup.scoring._metrics import chance_level, evaluate
@@ -190,12 +190,12 @@ def test_a_split_without_a_label_is_refused_and_without_a_positive_is_defined():
     y = {s: (rng.random((30, 2)) < 0.5).astype(float) for s in ("valid", "test")}
     z = {s: {m: {k: rng.normal(size=(30, 2)) for k in range(2)} for m in ("stl", "mtl")} for s in y}
     y["valid"][:, 0] = 0
-    assert np.isfinite(judge(y, z)[0].means["stl"].mean)
+    assert np.isfinite(score(y, z).means["stl"].mean)
     y["valid"][:] = np.nan
     with pytest.raises(
         InvalidInputError, match="y_true of split 'valid' must hold at least one label; all 60 are missi"
     ):
-        judge(y, z)
+        score(y, z)
 
 
 def test_every_interval_of_many_quantities_is_made_from_one_pass():

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
-from taskgroup.learners._base import Saved
+from taskgroup.learners._base import Arrays, Saved
 from taskgroup.learners._examples import Examples
 from taskgroup.learners._pooled import Model, PooledLearner, Problem
 from taskgroup.learners._trees import float32_below
@@ -137,7 +137,7 @@ class _Trees(Model):
         bits = [tree.raw_left_cat_bitsets for tree in trees]
         bitset = nodes["bitset_idx"] + np.repeat(np.cumsum([0, *map(len, bits)])[:-1], sizes)
         order = [*categorical, *(j for j in range(x.shape[1]) if j not in set(categorical))]  # scikit-learn's
-        arrays: dict[str, NDArray[Any]] = {
+        arrays: Arrays = {
             "first": first.astype(np.int64),
             "feature": np.where(leaf, -1, np.array(order)[np.where(leaf, 0, nodes["feature_idx"])]).astype(np.int32),
             "threshold": float32_below(nodes["num_threshold"]),

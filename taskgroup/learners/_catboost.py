@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from taskgroup.learners._base import Saved
+from taskgroup.learners._base import Arrays, Saved
 from taskgroup.learners._examples import Examples
 from taskgroup.learners._extras import as_bytes, from_bytes, missing, optional
 from taskgroup.learners._pooled import Model, PooledLearner, Problem
@@ -116,7 +116,7 @@ class _Booster(Model):
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "model.cbm"
             self.model.save_model(str(path))
-            arrays: dict[str, NDArray[Any]] = {"model": from_bytes(path.read_bytes())}
+            arrays: Arrays = {"model": from_bytes(path.read_bytes())}
         if self.start is not None:
             arrays["start"] = self.start
         return Saved(arrays, {"categorical": self.categorical})

@@ -212,7 +212,7 @@ class FittedForest(Fitted):
         """Return a forest of scikit-learn, fitted on inputs (n, d), targets (n, n_outputs) and weights of rows."""
         nodes = _Nodes.of([tree.tree_ for tree in estimator.estimators_])
         leaves = np.stack([tree.tree_.apply(x) for tree in estimator.estimators_])
-        counts = None
+        counts: NDArray[Any] | None = None
         if estimator.bootstrap:
             drawn = [np.bincount(rows, minlength=len(x)) for rows in estimator.estimators_samples_]
             counts = np.stack(drawn)

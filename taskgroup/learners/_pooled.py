@@ -219,7 +219,8 @@ class PooledLearner(Learner):
         classes: tuple[int, ...] | None = None
         y: NDArray[Any] = own.y
         if kind == "multiclass":
-            found, y = np.unique(own.y, return_inverse=True)
+            found, codes = np.unique(own.y, return_inverse=True)
+            y = codes.astype(np.float64)
             classes = tuple(found.astype(int).tolist())
         if len(np.unique(y)) < 2:
             return _Part(names, "constant", center, scale, None, None, self.one_hot), 0

@@ -16,6 +16,7 @@ from taskgroup.training import FitSettings, Network, TrainingData
 
 __all__ = ["TabM"]
 
+_MOST_EMBEDDED = 200  # numeric columns above which embeddings take too long
 _PER_TASK_WORK = 10_000  # tasks times rows above which an ensemble per task is not tried unasked
 
 
@@ -28,7 +29,8 @@ class TabM(Nets):
     members : int
         Members of the ensemble.
     n_bins : int
-        Bins of the piecewise-linear embeddings of numeric features; 0 reads the features as they are.
+        Bins of the piecewise-linear embeddings of numeric features; 0 reads the features as they are, and so do
+        tables of more than 200 numeric columns, and those whose encoder is no "mlp" or "fields".
     d_embedding : int
         Width of the embeddings.
     """
@@ -46,7 +48,7 @@ class TabM(Nets):
     start: Literal["all-in-one", "scratch"] = "scratch"
     tune_by: int = 1
     members: int = 32
-    n_bins: int = 0
+    n_bins: int = 8
     d_embedding: int = 8
 
     def declines(self, arm: str, sizes: Sequence[int], examples: Examples) -> str | None:
@@ -58,8 +60,9 @@ class TabM(Nets):
 
     def _network(self, order: Order, stream: int, schema: InputSchema) -> Network:
         network = super()._network(order, stream, schema)
-        numeric = schema.n_inputs - len(schema.categories) if network.encoder in ("auto", "fields") else None
-        own = {"members": self.members, "n_bins": self.n_bins, "d_embedding": self.d_embedding, "n_numeric": numeric}
+        numeric = _n_numeric(network.encoder, schema)
+        n_bins = self.n_bins if numeric is not None and 0 < numeric <= _MOST_EMBEDDED else 0
+        own = {"members": self.members, "n_bins": n_bins, "d_embedding": self.d_embedding, "n_numeric": numeric}
         return replace(network, options={**own, **network.options})
 
     def _model(
@@ -70,3 +73,12 @@ class TabM(Nets):
             features = model.encode(data.train.x).squeeze(0).detach()
             model.embed.set_edges(features[:, features.shape[1] - model.n_numeric :])
         return model
+
+
+def _n_numeric(encoder: str, schema: InputSchema) -> int | None:
+    """Return how many of the encoder's features, the last ones, are columns of numbers; None when that is not known."""
+    if encoder == "auto" and not schema.categories and len(schema.input_shape) == 3:  # convolutions
+        return None
+    if encoder in ("auto", "fields"):
+        return schema.n_inputs - len(schema.categories)
+    return schema.n_inputs if encoder == "mlp" else None
