@@ -3,7 +3,7 @@
     python -m benchmarks.architectures [--data DIR] [--sets digits yeast] [--k 8] [--seeds 2] [--json FILE]
 
 All have their default options, the same widths, learning rate and early stopping; nothing is tuned. Scores are means
-over tasks and seeds, on validation rows and, in brackets, test rows. digits needs no DIR.
+over tasks and seeds, of honest answers and, in brackets, on test rows. digits needs no DIR.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from typing import Any
 
 from taskgroup.cluster import group_tasks
 from taskgroup.data import TaskTable, load_table
+from taskgroup.experiment import retrain
 from taskgroup.models import ARCHITECTURES
-from taskgroup.training import profile, retrain
+from taskgroup.training import profile
 
 NAMES = [name for name in ARCHITECTURES if name not in ("shared-bottom", "single-task")]
 
@@ -47,15 +48,17 @@ def run_set(table: TaskTable, k: int, seeds: int) -> list[dict[str, Any]]:
     found = profile(table)
     grouping = group_tasks(found.maps, k=min(k, table.n_tasks // 2), n_splits=0)
     start = time.time()
+    networks = {"tune_by": 1}
     result = retrain(
-        table, grouping, profile=found, arch=NAMES, units="both", methods=["stl", "mtl", "grouped"], seeds=seeds, tune=1
-    )
+        table, grouping, learners="nets", arch=NAMES, arms=["all-in-one", "per-task", "grouped", "units"], seeds=seeds,
+        options=dict.fromkeys(("nets", *NAMES), networks), methods=["*/all-in-one", "nets/*", "*/grouped", "*/units"],
+    )  # fmt: skip
     rows = []
     print(f"{table.name}: {table.n_tasks} tasks in {grouping.n_groups} groups, {time.time() - start:.0f} s\n")
     print("| method | score | CPU s a seed | parameters |\n|---|---|---|---|")
     main_scores = result.scorecard.main
-    for method in sorted(main_scores["valid"], key=lambda m: -main_scores["valid"][m].by_seed.mean()):
-        valid, test = (float(main_scores[part][method].by_seed.mean()) for part in ("valid", "test"))
+    for method in sorted(result.ledger["methods"], key=lambda m: -main_scores["honest"][m].by_seed.mean()):
+        valid, test = (float(main_scores[part][method].by_seed.mean()) for part in ("honest", "test"))
         cost = result.ledger["methods"][method]
         rows.append({"set": table.name, "method": method, "valid": valid, "test": test, **cost})
         print(f"| {method} | {valid:.4f} ({test:.4f}) | {cost['train_seconds']:.1f} | {cost['params']:,} |", flush=True)

@@ -1,4 +1,4 @@
-"""Judge predictions that were made without taskgroup: which of your models should serve which task.
+"""Judge predictions that were made without taskgroup: which blend of your models should serve the tasks.
 
 Three scikit-learn ways of telling ten digits from the top half of their images, one task per digit. Any other source
 of predictions does as well: all that is needed are targets (n, T), NaN where missing, and logits (n, T) of each method.
@@ -12,7 +12,7 @@ from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 
-from taskgroup.scoring import judge
+from taskgroup.plan import judge
 
 
 def logit(p: np.ndarray) -> np.ndarray:
@@ -24,7 +24,7 @@ def main() -> None:
     images, digit = load_digits(return_X_y=True)
     X, Y = images[:, :32] / 16, np.eye(10)[digit]
     order = np.random.default_rng(0).permutation(len(X))
-    rows = {"train": order[:900], "valid": order[900:1350], "test": order[1350:]}
+    rows = {"train": order[:900], "honest": order[900:1350], "test": order[1350:]}
     X_train, digit_train = X[rows["train"]], digit[rows["train"]]
 
     # A method that depends on chance is fitted several times; one that does not has a single seed.
@@ -34,7 +34,7 @@ def main() -> None:
         "trees": {seed: ExtraTreesClassifier(100, random_state=seed) for seed in range(3)},
     }
     fitted = {m: {s: model.fit(X_train, digit_train) for s, model in seeds.items()} for m, seeds in models.items()}
-    splits = ("valid", "test")
+    splits = ("honest", "test")  # rows that nothing was fitted to: to choose by, and to report on
     predictions = {
         split: {
             m: {s: logit(model.predict_proba(X[rows[split]])) for s, model in seeds.items()}
@@ -42,15 +42,16 @@ def main() -> None:
         }
         for split in splits
     }
-    card, plan = judge({split: Y[rows[split]] for split in splits}, predictions, tasks=[f"is {d}" for d in range(10)])
+    targets = {split: Y[rows[split]] for split in splits}
+    card, plan, _ = judge(targets, predictions, tasks=[f"is {d}" for d in range(10)])
 
     for row in card.summary():
         low, high = row["ci95"]
         print(f"{row['method']:10s}  mean test AUC {row['mean']:.4f}  [{low:.4f}, {high:.4f}]")
     for task, choice in plan.tasks.items():
-        print(f"{task}: {choice['method']}, test AUC {choice['test']:.4f}")
-    print(plan.verdict)
-    print(*(f"- {reason}" for reason in plan.reasons), sep="\n")
+        shares = ", ".join(f"{weight:.0%} {name}" for name, weight in choice["weights"].items())
+        print(f"{task}: {shares}, test AUC {choice['test']:.4f}")
+    print(plan.answer)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -57,6 +58,14 @@ def test_the_api_block_runs(tmp_path, monkeypatch, capsys):
     exec(compile(_block("api"), "README.md", "exec"), names)
     assert names["grouping"].n_groups == 5
     assert names["result"].plan.verdict in capsys.readouterr().out
+
+
+def test_the_scikit_learn_block_runs(capsys):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(120, 4))
+    Y = np.where(rng.random((120, 2)) < 0.1, np.nan, X[:, :2] > 0)
+    exec(compile(_block("sklearn"), "README.md", "exec"), {"X": X, "Y": Y})
+    assert "(120, 2)" in capsys.readouterr().out
 
 
 def test_the_parts_block_runs(capsys):

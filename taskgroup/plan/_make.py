@@ -13,7 +13,7 @@ from taskgroup.exceptions import InvalidInputError
 from taskgroup.plan._answer import Facts, write_answer
 from taskgroup.plan._blend import Calibration, best_thresholds, calibrate, greedy_weights, mean_scores, own_weights
 from taskgroup.plan._choice import PlanChoice, mixed
-from taskgroup.scoring import Measured, Scorecard, needed, pareto, score
+from taskgroup.scoring import Measured, Scorecard, family, needed, pareto, score
 from taskgroup.tasks import TaskSet
 
 __all__ = ["RULES", "Rule", "judge", "make_plan"]
@@ -39,8 +39,8 @@ def judge(
     y_true: Mapping[Literal["honest", "test"] | str, ArrayLike],
     predictions: Predictions,
     *,
-    tasks: TaskSet,
-    arms: Mapping[str, str],
+    tasks: TaskSet | Sequence[Any],
+    arms: Mapping[str, str] | None = None,
     rule: Rule = "best",
     costs: Mapping[str, Mapping[str, Any]] | None = None,
     max_models: int | None = None,
@@ -55,15 +55,17 @@ def judge(
         Targets; NaN where missing.
     predictions : {"honest" | "test": {method: {seed: packed outputs}}}
         Honest outputs are of models that were not fitted to the rows they answer for.
-    tasks : TaskSet
+    tasks : TaskSet or sequence of Task or str
         The T tasks.
-    arms : dict
-        {method: what its arm stands for}, see :data:`taskgroup.arms.Role`.
+    arms : dict, optional
+        {method: what its arm stands for}, see :data:`taskgroup.arms.Role`; what its name says when left out.
     rule, costs, max_models, isolated
         See :func:`make_plan`.
     random_state : int
         Seed of the resamples behind intervals.
     """
+    tasks = tasks if isinstance(tasks, TaskSet) else TaskSet(tasks)
+    arms = {name: family(name) for name in predictions["honest"]} if arms is None else arms
     served = {name: _served(by_seed) for name, by_seed in predictions["honest"].items() if arms[name] != "control"}
     Y = np.asarray(y_true["honest"], np.float32)
     scale = {name: calibrate(tasks, Y, packed) for name, packed in served.items()}
