@@ -66,7 +66,7 @@ def read_csv(path: Path, marks: Marks, decimal: Decimal | None = None) -> tuple[
         frame = frame.iloc[:, :-1]
     last = frame.iloc[:, -1]
     if frame.shape[1] > 1 and last.isna().any():
-        _check_widths(path, layout, len(layout.names))
+        _check_widths(path, layout, len(layout.names), len(frame))
     return frame, decimal or ("," if layout.decimal == "," else None)
 
 
@@ -191,8 +191,18 @@ def _parse(path: Path, layout: _Layout, marks: Marks) -> Any:
     return frame
 
 
-def _check_widths(path: Path, layout: _Layout, width: int) -> None:
-    """Raise when a row has fewer cells than the header, which pandas fills up in silence."""
+def _check_widths(path: Path, layout: _Layout, width: int, n_rows: int) -> None:
+    """Raise when a row has fewer cells than the header, which pandas fills up in silence.
+
+    Enough delimiters in the whole file clear it at once; else every line is looked at.
+    """
+    if layout.encoding in ("utf-8", "utf-8-sig", "cp1252"):
+        found, mark = 0, layout.delimiter.encode()
+        with open_binary(path) as binary:
+            for piece in iter(lambda: binary.read(1 << 22), b""):
+                found += piece.count(mark)
+        if found >= (n_rows + 1) * (width - 1):
+            return
     with io.TextIOWrapper(open_binary(path), encoding=layout.encoding, errors="replace") as handle:
         for row, line in enumerate(_records(handle)):
             cells = line.count(layout.delimiter) + 1

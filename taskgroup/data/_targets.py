@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from taskgroup._validation import did_you_mean
 from taskgroup.data._cells import SENTINELS
+from taskgroup.data._classes import one_spelling, oriented, undecided
 from taskgroup.data._column import Column
 from taskgroup.data._reading import Note, TargetReading
 from taskgroup.exceptions import InvalidInputError
@@ -21,15 +21,6 @@ __all__ = ["MAX_CLASSES", "Target", "minus_one_is_missing", "read_target"]
 
 MAX_CLASSES = 50
 """Different words or whole numbers of a label column up to which it is a classification."""
-
-_POSITIVE = frozenset(
-    "active yes y true t positive pos present + 1 on hit case toxic malignant abnormal success responder event "
-    "affected diseased sick spam inhibitor binder sensitive".split()
-)
-_NEGATIVE = frozenset(
-    "inactive no n false f negative neg absent - 0 off control benign normal failure healthy none nontoxic ham".split()
-)
-_NOT = re.compile(r"(non|not|no|un|in|im|dis|a)[-_ ]?\Z")
 
 
 class _Codes(NamedTuple):
@@ -134,7 +125,7 @@ def read_target(
         found = _from_numbers(where, column, kind, signed_missing, documented, named)
     values, task_kind, classes, notes = found
     if task_kind == "binary":
-        values, classes, extra = _orient(where, column.name, values, classes, positive)
+        values, classes, extra = oriented(where, column.name, values, classes, positive)
         notes = notes + extra
     elif positive is not None:
         raise InvalidInputError(
@@ -159,7 +150,7 @@ def _from_words(where: str, column: Column, kind: str | None) -> _Codes:
             f"{where}: target {name!r} holds words such as {column.words[0]!r}; it cannot be a regression task."
         )
     codes = np.asarray(column.codes)
-    words, to_code, notes = _one_spelling(name, column.words, np.bincount(codes[codes >= 0]))
+    words, to_code, notes = one_spelling(name, column.words, np.bincount(codes[codes >= 0]))
     if len(words) > MAX_CLASSES and kind != "multiclass":
         raise InvalidInputError(
             f"{where}: target {name!r} holds {len(words)} different words; at most {MAX_CLASSES} are read as classes. "
@@ -172,7 +163,7 @@ def _from_words(where: str, column: Column, kind: str | None) -> _Codes:
         )
     values = np.append(to_code.astype(np.float64), np.nan)[codes]
     if kind == "multiclass" or len(words) > 2:
-        if len(words) == 3 and (between := [word for word in words if _undecided(word)]):
+        if len(words) == 3 and (between := [word for word in words if undecided(word)]):
             notes.append(
                 Note(f"task {name!r}: {between[0]!r} is read as a class of its own", f"--missing {between[0]!r}")
             )
@@ -289,67 +280,6 @@ def _many_classes(values: NDArray[np.float64], kept: NDArray[Any], notes: list[N
     return _Codes(codes, "multiclass", tuple(names), notes)
 
 
-def _orient(
-    where: str, name: str, values: NDArray[np.float64], classes: tuple[str, ...], positive: str | None
-) -> tuple[NDArray[np.float64], tuple[str, ...], list[Note]]:
-    """Return codes and classes of a binary task with the positive class as 1."""
-    notes: list[Note] = []
-    if len(classes) == 1:
-        positive_first = classes[0].lower() in _POSITIVE or positive == classes[0]
-        other = f"not {classes[0]}"
-        if positive_first:
-            return np.where(np.isnan(values), np.nan, 1.0), (other, classes[0]), notes
-        return values, (classes[0], other), notes
-    numeric = all(_numeric(word) for word in classes)
-    if positive is not None:
-        match = [word for word in classes if word == positive or word.lower() == positive.lower()]
-        if not match and numeric and _numeric(positive):
-            match = [word for word in classes if float(word) == float(positive)]
-        if not match:
-            raise InvalidInputError(
-                f"{where}: the positive class of {name!r} must be {classes[0]!r} or {classes[1]!r}; got {positive!r}."
-                f"{did_you_mean(positive, classes)}"
-            )
-        first = match[0] == classes[0]
-    elif numeric:
-        first = False
-    else:
-        votes = _first_is_positive(classes[0].lower(), classes[1].lower())
-        first = bool(votes)
-        if votes is None:
-            notes.append(Note(f"task {name!r}: of {classes[0]!r} and {classes[1]!r}, {classes[1]!r} is read as the "
-                              "positive class, by the alphabet", f"--positive {name!r}={classes[0]!r}"))  # fmt: skip
-    return (1.0 - values, classes[::-1], notes) if first else (values, classes, notes)
-
-
-def _first_is_positive(first: str, second: str) -> bool | None:
-    """Return which of two words is the positive one by convention, or None."""
-    if min(len(first), len(second)) == 1 and f"{first}{second}" not in ("ft", "tf", "ny", "yn", "+-", "-+"):
-        return None  # single letters mean yes and no in pairs only
-    for a, b, answer in ((first, second, True), (second, first, False)):
-        if (a in _POSITIVE and b not in _POSITIVE) or (b in _NEGATIVE and a not in _NEGATIVE):
-            return answer
-        if b.endswith(a) and _NOT.match(b[: len(b) - len(a)]):
-            return answer
-    return None
-
-
-def _one_spelling(
-    name: str, words: tuple[str, ...], counts: NDArray[Any]
-) -> tuple[tuple[str, ...], NDArray[np.intp], list[Note]]:
-    """Return the classes, the class of every word and a note; words that differ only in case are one class."""
-    best: dict[str, tuple[int, str]] = {}
-    for word, count in zip(words, counts, strict=True):
-        key = word.casefold()
-        if key not in best or count > best[key][0]:
-            best[key] = (int(count), word)
-    classes = tuple(sorted(word for _, word in best.values()))
-    code = {word.casefold(): c for c, word in enumerate(classes)}
-    merged = [word for word in words if word not in classes]
-    notes = [Note(f"task {name!r}: {merged[0]!r} is read as {best[merged[0].casefold()][1]!r}")] if merged else []
-    return classes, np.array([code[word.casefold()] for word in words], np.intp), notes
-
-
 def _without_sentinels(
     name: str, numbers: NDArray[np.float64], found: NDArray[np.float64], notes: list[Note]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -393,11 +323,3 @@ def _different(numbers: NDArray[np.float64]) -> NDArray[np.float64]:
 
     found: NDArray[np.float64] = np.sort(pd.unique(numbers))  # NaN comes last
     return found[: len(found) - int(np.isnan(found[-1:]).sum())]
-
-
-def _numeric(word: str) -> bool:
-    return bool(re.fullmatch(r"[+-]?\d+(\.\d+)?(e[+-]?\d+)?", word))
-
-
-def _undecided(word: str) -> bool:
-    return word.lower() in ("inconclusive", "equivocal", "ambiguous", "indeterminate", "unclear", "borderline", "maybe")
