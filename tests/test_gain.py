@@ -184,11 +184,19 @@ def test_threads_change_nothing_and_progress_is_told():
         ({"margin": -1.0}, "`margin` must be at least 0"),
         ({"max_size": 0}, "`max_size` must be at least 1; got 0"),
         ({"jobs": 0}, "`jobs` must be at least 1; got 0"),
+        ({"own_proposals": ["labels"]}, "`own_proposals` must be one of 'answers', 'importances'; got 'labels'"),
+        ({"own_proposals": ["importances"]}, "needs a judge that has `importances`"),
     ],
 )
 def test_bad_arguments_are_named(options, message):
     with pytest.raises(InvalidInputError, match=message):
         find_groups(PlantedJudge([0] * 6), **options)
+
+
+def test_importances_of_the_forest_may_propose():
+    found = find_groups(fast(planted_table(n=300)), own_proposals=["importances"], trials=0)
+    assert found.info["proposer"] == "importances"
+    assert names(found) == [{0, 1, 2}, {3, 4, 5}]
 
 
 # Noise and soft groups
@@ -336,7 +344,7 @@ def test_forest_arguments_are_checked(options, message):
 
 
 def test_group_tasks_by_gain(tmp_path):
-    table = planted_table(n=300)
+    table = planted_table()
     features = task_features(maps_of(table))
     grouping = group_tasks(features, k="auto", table=table)
     assert grouping.groups == (("t0", "t1", "t2"), ("t3", "t4", "t5"))
