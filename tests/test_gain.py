@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from taskgroup.cluster import cluster_summary, group_tasks
+from taskgroup.cluster._by_gain import _message
 from taskgroup.data import TaskTable
 from taskgroup.datamaps import DataMaps, encode_probability
 from taskgroup.exceptions import InvalidInputError
@@ -358,6 +359,18 @@ def test_group_tasks_by_gain(tmp_path):
     assert Grouping.load(tmp_path / "grouping.json").info["gain"]["proposer"] == grouping.info["gain"]["proposer"]
     summary = cluster_summary(maps_of(table), features, grouping)
     assert set(summary["gain"]["expected"]) == {"all-in-one", "alone"}
+
+
+def test_the_estimate_is_said_in_a_sentence():
+    expected = {"all-in-one": {"low": 0.041, "high": 0.093}, "alone": {"low": -0.204, "high": 10.04}}
+    words = _message(9, 3, 1, 2, {"proposer": "labels", "expected": expected})
+    assert words == (
+        "9 tasks in 3 groups by measured gain, proposed by labels; 1 task is measured to be better alone; 2 are related "
+        "to no other above the noise. grouping: +.04 to +.09 expected against one model for all; -.20 to +10.04 expected "
+        "against one model per task."
+    )
+    assert "one group: no split" in _message(9, 1, 0, 0, {"proposer": "labels", "expected": expected})
+    assert _message(1, 1, 0, 0, {}) == "There is one task, and nothing to group."
 
 
 def test_stability_and_fixed_k_do_not_look_at_the_table():
