@@ -365,9 +365,9 @@ def test_the_estimate_is_said_in_a_sentence():
     expected = {"all-in-one": {"low": 0.041, "high": 0.093}, "alone": {"low": -0.204, "high": 10.04}}
     words = _message(9, 3, 1, 2, {"proposer": "labels", "expected": expected})
     assert words == (
-        "9 tasks in 3 groups by measured gain, proposed by labels; 1 task is measured to be better alone; 2 are related "
-        "to no other above the noise. grouping: +.04 to +.09 expected against one model for all; -.20 to +10.04 expected "
-        "against one model per task."
+        "9 tasks in 3 groups by measured gain, proposed by labels; 1 task is measured to be better alone; 2 are "
+        "related to no other above the noise. grouping: +.04 to +.09 expected against one model for all; -.20 to "
+        "+10.04 expected against one model per task."
     )
     assert "one group: no split" in _message(9, 1, 0, 0, {"proposer": "labels", "expected": expected})
     assert _message(1, 1, 0, 0, {}) == "There is one task, and nothing to group."

@@ -186,12 +186,12 @@ def _compete(trees: Mapping[str, Node], ledger: Ledger, margin: float) -> tuple[
     for name in others:
         gain = ledger.compare(rough[name].groups, groups, EFFORTS[0])
         if gain is not None and gain.value > margin * gain.noise:
-            challenge = refined_cut(trees[name], rough[name], ledger, margin).groups
-            final = ledger.compare(challenge, groups, EFFORTS[1])
-            if final is not None:
-                finals[name] = final
-                if final.value > margin * final.noise:
-                    winner, groups = name, challenge
+            final = ledger.compare(rough[name].groups, groups, EFFORTS[1])
+            if final is None:
+                continue
+            finals[name] = final
+            if final.value > margin * final.noise:
+                winner, groups = name, refined_cut(trees[name], rough[name], ledger, margin).groups
     rows = []
     n_tasks = sum(map(len, groups))
     for name, cut in rough.items():
