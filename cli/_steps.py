@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -60,7 +61,7 @@ def cluster_step(run: Run, settings: Mapping[str, Any], output: Output) -> None:
         options = {name: settings[name] for name in ("method", "soft", "min_size", "max_size")}
         grouping = group_tasks(
             features, k=settings["k"], table=table, max_groups=settings["max_groups"], random_state=settings["seed"],
-            progress=progress, **options,
+            jobs=min(os.cpu_count() or 1, 8), progress=progress, **options,
         )  # fmt: skip
         summary = cluster_summary(maps, features, grouping)
         arrays = {"similarity": features.similarity.astype(np.float32)}

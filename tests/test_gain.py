@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from taskgroup.cluster import cluster_summary, group_tasks
+from taskgroup.cluster._by_gain import _message
 from taskgroup.data import TaskTable
 from taskgroup.datamaps import DataMaps, encode_probability
 from taskgroup.exceptions import InvalidInputError
@@ -184,11 +185,19 @@ def test_threads_change_nothing_and_progress_is_told():
         ({"margin": -1.0}, "`margin` must be at least 0"),
         ({"max_size": 0}, "`max_size` must be at least 1; got 0"),
         ({"jobs": 0}, "`jobs` must be at least 1; got 0"),
+        ({"own_proposals": ["labels"]}, "`own_proposals` must be one of 'answers', 'importances'; got 'labels'"),
+        ({"own_proposals": ["importances"]}, "needs a judge that has `importances`"),
     ],
 )
 def test_bad_arguments_are_named(options, message):
     with pytest.raises(InvalidInputError, match=message):
         find_groups(PlantedJudge([0] * 6), **options)
+
+
+def test_importances_of_the_forest_may_propose():
+    found = find_groups(fast(planted_table(n=300)), own_proposals=["importances"], trials=0)
+    assert found.info["proposer"] == "importances"
+    assert names(found) == [{0, 1, 2}, {3, 4, 5}]
 
 
 # Noise and soft groups
@@ -336,7 +345,7 @@ def test_forest_arguments_are_checked(options, message):
 
 
 def test_group_tasks_by_gain(tmp_path):
-    table = planted_table(n=300)
+    table = planted_table()
     features = task_features(maps_of(table))
     grouping = group_tasks(features, k="auto", table=table)
     assert grouping.groups == (("t0", "t1", "t2"), ("t3", "t4", "t5"))
@@ -350,6 +359,18 @@ def test_group_tasks_by_gain(tmp_path):
     assert Grouping.load(tmp_path / "grouping.json").info["gain"]["proposer"] == grouping.info["gain"]["proposer"]
     summary = cluster_summary(maps_of(table), features, grouping)
     assert set(summary["gain"]["expected"]) == {"all-in-one", "alone"}
+
+
+def test_the_estimate_is_said_in_a_sentence():
+    expected = {"all-in-one": {"low": 0.041, "high": 0.093}, "alone": {"low": -0.204, "high": 10.04}}
+    words = _message(9, 3, 1, 2, {"proposer": "labels", "expected": expected})
+    assert words == (
+        "9 tasks in 3 groups by measured gain, proposed by labels; 1 task is measured to be better alone; 2 are "
+        "related to no other above the noise. grouping: +.04 to +.09 expected against one model for all; -.20 to "
+        "+10.04 expected against one model per task."
+    )
+    assert "one group: no split" in _message(9, 1, 0, 0, {"proposer": "labels", "expected": expected})
+    assert _message(1, 1, 0, 0, {}) == "There is one task, and nothing to group."
 
 
 def test_stability_and_fixed_k_do_not_look_at_the_table():

@@ -100,4 +100,5 @@ def _message(n_tasks: int, n_groups: int, n_alone: int, n_unrelated: int, gain: 
 
 def _signed(value: float) -> str:
     """Return a score difference as +.04 or -.12."""
-    return f"{value:+.2f}".replace("0.", ".", 1)
+    text = f"{value:+.2f}"
+    return text.replace("0.", ".") if abs(value) < 0.995 else text

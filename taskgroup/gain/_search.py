@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from threadpoolctl import threadpool_limits
 
-from taskgroup._validation import check_int, check_matrix, check_real
+from taskgroup._validation import check_choice, check_int, check_matrix, check_real
 from taskgroup.exceptions import InvalidInputError
 from taskgroup.gain._cut import EFFORTS, refined_cut, rough_cut
 from taskgroup.gain._estimate import expected_gain, gain_path
@@ -62,6 +62,7 @@ def find_groups(
     max_size: int | None = None,
     max_groups: int | None = None,
     trials: int | None = None,
+    own_proposals: Sequence[Literal["answers", "importances"]] = ("answers",),
     jobs: int = 1,
     progress: Progress | None = None,
     random_state: int = 0,
@@ -78,8 +79,7 @@ def find_groups(
     judge : Judge
         Who measures, for instance :class:`ForestJudge`.
     similarities : mapping of str to array-like of shape (T, T), optional
-        Proposals by name, symmetric, larger is more alike. The answers of single-task models, and the importances that
-        a forest gives to the features, are proposed beside them at no further cost.
+        Proposals by name, symmetric, larger is more alike.
     margin : float
         Standard deviations of the paired difference by which a cut or a move must gain.
     soft : bool
@@ -87,7 +87,11 @@ def find_groups(
     max_size, max_groups : int, optional
         Largest group, largest number of groups.
     trials : int, optional
-        Merges and moves that are tried at most; by default as many as there are tasks, up to 30.
+        Merges and moves that are tried at most; by default as many as there are tasks, up to 16.
+    own_proposals : sequence of {"answers", "importances"}
+        What is proposed beside the given similarities, of the single-task models that are judged anyhow: how alike
+        they answer on all rows, labelled or not, and how alike a forest's importances are. The latter won rarely where
+        it was tried, and each tree costs about as many fits as there are tasks.
     jobs : int
         Threads of the judge's fits; the result does not depend on them.
     progress : callable, optional
@@ -107,6 +111,8 @@ def find_groups(
     for name, limit in (("max_size", max_size), ("max_groups", max_groups)):
         if limit is not None:
             check_int(name, limit, 1)
+    for name in own_proposals:
+        check_choice("own_proposals", name, ("answers", "importances"))
     if max_size is not None and max_groups is not None and max_size * max_groups < n_tasks:
         raise InvalidInputError(
             f"{n_tasks} tasks do not fit in max_groups={max_groups} groups of max_size={max_size}; relax one of them."
@@ -115,10 +121,11 @@ def find_groups(
         name: check_matrix(f"similarity {name!r}", S, (n_tasks, n_tasks), np.float64)
         for name, S in (similarities or {}).items()
     }
-    trials = min(n_tasks, 30) if trials is None else check_int("trials", trials, 0)
+    trials = min(n_tasks, 16) if trials is None else check_int("trials", trials, 0)
     ledger = Ledger(judge, progress, jobs)
     with threadpool_limits(1):
-        matrices |= _own_proposals(judge, ledger)
+        matrices |= _own_proposals(judge, ledger, own_proposals)
+        matrices = matrices or {"none": np.eye(n_tasks)}
         trees = {
             name: _limit(contract(task_tree(S), _FITS_PER_TASK * n_tasks // len(matrices)), max_size)
             for name, S in matrices.items()
@@ -149,16 +156,20 @@ def find_groups(
     return GainGroups(tuple(groups), membership, info)
 
 
-def _own_proposals(judge: Judge, ledger: Ledger) -> dict[str, NDArray[np.float64]]:
+def _own_proposals(judge: Judge, ledger: Ledger, wanted: Sequence[str]) -> dict[str, NDArray[np.float64]]:
     """Return similarities of the answers of single-task models, and of the importances of their features."""
     n_tasks = len(judge.tasks)
     ledger.measure([(t,) for t in range(n_tasks)], EFFORTS[0])
     answers = ledger.answers(n_tasks)
-    found = {} if answers is None else {"answers": answer_similarity(answers)}
-    importances = getattr(judge, "importances", None)
-    if importances is not None:
+    found = {}
+    if "answers" in wanted and answers is not None:
+        found["answers"] = answer_similarity(answers)
+    if "importances" in wanted:
+        importances = getattr(judge, "importances", None)
+        if importances is None:
+            raise InvalidInputError("own_proposals=('importances',) needs a judge that has `importances`.")
         found["importances"] = importance_similarity(np.asarray(importances, np.float64))
-    return found or {"none": np.eye(n_tasks)}
+    return found
 
 
 def _compete(trees: Mapping[str, Node], ledger: Ledger, margin: float) -> tuple[str, list[dict[str, Any]], list[Group]]:
@@ -171,20 +182,23 @@ def _compete(trees: Mapping[str, Node], ledger: Ledger, margin: float) -> tuple[
     rough = {name: rough_cut(tree, ledger, margin) for name, tree in trees.items()}
     winner, *others = rough
     groups = refined_cut(trees[winner], rough[winner], ledger, margin).groups
-    rows = {}
+    finals: dict[str, Gain] = {}
     for name in others:
         gain = ledger.compare(rough[name].groups, groups, EFFORTS[0])
         if gain is not None and gain.value > margin * gain.noise:
-            challenge = refined_cut(trees[name], rough[name], ledger, margin).groups
-            final = ledger.compare(challenge, groups, EFFORTS[1])
-            if final is not None and final.value > margin * final.noise:
-                winner, groups = name, challenge
+            final = ledger.compare(rough[name].groups, groups, EFFORTS[1])
+            if final is None:
+                continue
+            finals[name] = final
+            if final.value > margin * final.noise:
+                winner, groups = name, refined_cut(trees[name], rough[name], ledger, margin).groups
+    rows = []
     n_tasks = sum(map(len, groups))
     for name, cut in rough.items():
-        gain = Gain(0.0, 0.0) if name == winner else ledger.compare(cut.groups, groups, EFFORTS[0])
+        gain = Gain(0.0, 0.0) if name == winner else finals.get(name, ledger.compare(cut.groups, groups, EFFORTS[0]))
         value, noise = (None, None) if gain is None else (gain.value / n_tasks, gain.noise / n_tasks)
-        rows[name] = {"name": name, "k": len(cut.groups), "gain": value, "noise": noise}
-    return winner, list(rows.values()), groups
+        rows.append({"name": name, "k": len(cut.groups), "gain": value, "noise": noise})
+    return winner, rows, groups
 
 
 def _limit(node: Node, max_size: int | None) -> Node:
