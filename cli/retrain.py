@@ -44,7 +44,7 @@ def retrain_options(command: Any) -> Any:
                help="Where the networks of groups start."),
         option("--encoder", type=click.Choice(("auto", "mlp", "fields", "cnn", "resnet18")), default="auto",
                show_default=True, help="First layers of every network."),
-        option("--seeds", type=click.IntRange(1, 100), default=2, show_default=True,
+        option("--seeds", type=click.IntRange(1, 100), default=1, show_default=True,
                help="Repetitions of learners that depend on luck."),
         option("--arms", default=None, metavar="NAME[,NAME...]",
                help=f"Which tasks are fitted together: {', '.join(ARMS)}; those worth their cost by default."),

@@ -12,7 +12,11 @@ import numpy as np
 import pytest
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "COLUMNS": "110"}
-FAST = ("--epochs", "4", "--seeds", "1", "--jobs", "1")
+FEW = (
+    "--learners", "linear,extra-trees,nets", "--arms", "all-in-one,per-task,grouped", "--folds", "2", "--tune", "1",
+    "--seeds", "1", "--jobs", "1",
+)  # fmt: skip
+FAST = ("--epochs", "4", *FEW)
 
 
 def taskgroup(*arguments, cwd=None, env=None):
@@ -48,7 +52,7 @@ def test_run_prints_one_json_document_and_leaves_every_file(finished):
     document = json.loads(result.stdout)
     assert set(document) == {"run", "groups", "isolated", "cluster", "scores", "plan", "report"}
     assert sorted(name for group in document["groups"] for name in group) == [f"t{i}" for i in range(8)]
-    assert "linear" in document["scores"]["methods"]
+    assert {"linear/per-task", "extra-trees/grouped", "plan"} <= set(document["scores"]["methods"])
     for name in ("run.json", "tasks.json", "datamaps.safetensors", "profile/model.safetensors", "profile/history.jsonl",
                  "grouping.json", "cluster.json", "scores.csv", "scores.json", "plan.json", "report.html"):  # fmt: skip
         assert (out / name).is_file(), name
@@ -65,7 +69,7 @@ def test_separate_commands_give_the_same_bytes_as_run(finished, data, tmp_path):
     for arguments in (
         ("profile", data, "--epochs", 4),
         ("cluster", "--k", 2),
-        ("retrain", "--seeds", 1, "--jobs", 2),
+        ("retrain", *FEW[:-1], 2),
         ("report",),
     ):
         result = taskgroup(*arguments, cwd=tmp_path)
@@ -118,6 +122,8 @@ def test_predict_serves_the_plan(finished, data, tmp_path):
         (("run", "{data}", "--k", "0"), 2, "must be at least 1, or 'auto'; got 0"),
         (("run", "{data}", "--k", "many"), 2, "must be a whole number or 'auto', 'gain' or"),
         (("run", "{data}", "--arch", "adat"), 2, "got 'adat'"),
+        (("run", "{data}", "--learners", "extra-tree"), 2, "Did you mean 'extra-trees'?"),
+        (("run", "{data}", "--plan", "cheap"), 2, "must be among best, blend, single, simplest or within=NUMBER"),
         (("run", "{data}", "--hidden", "64-x"), 2, "must be widths such as 64-32"),
         (("cluster", "nowhere"), 1, "no such run directory"),
         (("retrain", "nowhere"), 1, "no such run directory"),
@@ -195,17 +201,34 @@ def test_options_come_from_the_environment_and_from_a_file(data, tmp_path):
     assert "`profile` has no option 'epoch'" in result.stderr
 
 
-def test_groups_can_be_counted_by_validation_scores(finished, tmp_path):
+def test_groups_can_be_counted_by_measured_gain(finished, tmp_path):
     out = tmp_path / "run"
     shutil.copytree(finished[1], out)
     found = []
     for _ in range(2):
-        result = taskgroup("cluster", out, "--k-by", "validation", "--max-size", 5, "--force", "--json")
+        result = taskgroup("cluster", out, "--k", "gain", "--max-size", 5, "--force", "--json")
         assert result.returncode == 0, result.stderr
         found.append(json.loads(result.stdout)["groups"])
     assert found[0] == found[1]
-    assert 2 <= len(found[0]) <= 4
     assert sorted(name for group in found[0] for name in group) == [f"t{i}" for i in range(8)]
+    assert max(map(len, found[0])) <= 5
+
+
+def test_an_estimator_of_ones_own_takes_part_with_all_arms(finished, tmp_path):
+    out = tmp_path / "run"
+    shutil.copytree(finished[1], out)
+    (tmp_path / "mine.py").write_text(
+        "from sklearn.neighbors import KNeighborsClassifier\n"
+        "from sklearn.pipeline import make_pipeline\n"
+        "from sklearn.preprocessing import StandardScaler\n"
+        "def neighbours():\n    return make_pipeline(StandardScaler(), KNeighborsClassifier())\n"
+    )
+    arms = "all-in-one,per-task,grouped,random-groups"
+    options = ("--learners", "linear", "--learner", "mine:neighbours", "--arms", arms, "--folds", 2, "--draws", 1)
+    result = taskgroup("retrain", out, *options, "--jobs", 1, "--force", "--json", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    methods = json.loads(result.stdout)["scores"]["methods"]
+    assert {f"estimator/{arm}" for arm in arms.split(",")} <= set(methods)
 
 
 def test_report_and_cluster_never_import_torch(finished, tmp_path):
@@ -268,7 +291,7 @@ def test_imported_training_dynamics_can_be_clustered_but_not_retrained(tmp_path)
 def test_sigterm_ends_with_143_and_resume_finishes(data, tmp_path):
     out = tmp_path / "run"
     command = [sys.executable, "-W", "ignore", "-c", "from taskgroup_cli.main import main; main()"]
-    arguments = ["run", str(data), "--k", "2", "--out", str(out), "--epochs", "4", "--seeds", "2", "--jobs", "1"]
+    arguments = ["run", str(data), "--k", "2", "--out", str(out), *FAST]
     process = subprocess.Popen(command + arguments, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     deadline = time.time() + 120
     while not (out / "grouping.json").exists() and time.time() < deadline:
@@ -293,10 +316,16 @@ def test_datasets_and_doctor_answer_in_json():
 def test_the_choices_of_the_command_line_are_those_of_the_library():
     from taskgroup_cli import cluster, retrain
 
+    from taskgroup.arms import ARMS
     from taskgroup.cluster import METHODS
     from taskgroup.features import KINDS
+    from taskgroup.learners import LEARNERS
     from taskgroup.models import ARCHITECTURES
+    from taskgroup.plan import RULES
 
     assert set(cluster.KINDS) == set(KINDS)
     assert set(cluster.METHODS) == set(METHODS)
-    assert set(retrain.ARCHITECTURES) == set(ARCHITECTURES) - {"single-task"}
+    assert set(retrain.ARCHITECTURES) == set(ARCHITECTURES) - {"single-task", "tabm"}
+    assert set(retrain.ARMS) == set(ARMS)
+    assert set(retrain.LEARNERS) == set(LEARNERS) - {"estimator"}
+    assert set(retrain.RULES) == set(RULES)

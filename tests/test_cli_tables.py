@@ -12,7 +12,9 @@ import pytest
 from taskgroup import DataMapTracker
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "COLUMNS": "110"}
-FAST = ("--seeds", "1", "--jobs", "1", "--methods", "stl,mtl,grouped", "--tune", "1", "--members", "1")
+FAST = (
+    "--seeds", "1", "--jobs", "1", "--learners", "linear,extra-trees", "--arms", "all-in-one,per-task", "--folds", "2"
+)  # fmt: skip
 
 
 def taskgroup(*arguments, cwd=None):

@@ -55,7 +55,7 @@ def grouping(table):
 @pytest.fixture(scope="module")
 def finished(table, grouping, tmp_path_factory):
     out = tmp_path_factory.mktemp("finished")
-    return retrain(table, grouping, out=out, **FAST), out
+    return retrain(table, grouping, out=out, seeds=2, **FAST), out
 
 
 def _same(one, other):

@@ -1,11 +1,12 @@
 """The arm "label-groups": as many groups as ours, found from the labels alone, without any training.
 
-Where ours is one group for all, these are tried all the same: forests in groups of about four tasks make a blend better
-even where one model is as good as any split.
+Where ours is one group for all, these are tried all the same: forests in small groups of tasks make a blend better even
+where one model is as good as any split.
 """
 
 from __future__ import annotations
 
+import math
 import warnings
 
 import numpy as np
@@ -21,13 +22,10 @@ from taskgroup.grouping import Grouping
 __all__ = ["label_grouping", "label_groups"]
 
 
-_TASKS_A_GROUP = 4  # where our own grouping does not say how many groups
-
-
 def label_groups(question: Question) -> Arm | None:
-    """Return the arm; a quarter as many groups as tasks where ours is one, and None for fewer than four tasks then."""
+    """Return the arm; where ours is one group, as many groups as the root of the number of tasks, if four or more."""
     n_tasks = len(question.table.tasks)
-    n_groups = question.grouping.n_groups if question.grouping.n_groups > 1 else n_tasks // _TASKS_A_GROUP
+    n_groups = question.grouping.n_groups if question.grouping.n_groups > 1 else math.isqrt(n_tasks)
     if not 1 < n_groups < n_tasks:
         return None
     grouping = label_grouping(question.table, n_groups, question.random_state)

@@ -22,6 +22,7 @@ __all__ = ["Experiment", "Method"]
 
 Progress = Callable[[str, int, int], None]
 
+_TUNED = 12  # models of an arm that tuning looks at
 _LEVEL = 30  # rows of a fold at which its mean says something
 
 
@@ -152,7 +153,9 @@ class Experiment:
             chosen[method.name] = learner
             model = arm_of.get((method.learner_name, arm or ""))
             if arm is not None and model is not None and (method.learner_name, arm) not in wanted:
-                orders = self._orders(model, learner, 0, -1, 0, model.arm.parts(0, soft=False))
+                parts = model.arm.parts(0, soft=False)
+                parts = parts[:: -(-len(parts) // _TUNED)]  # some of many models tell as much
+                orders = self._orders(model, learner, 0, -1, 0, parts)
                 unit = Unit(model.name, "tuning", learner, tuple(orders), 0, self._derive("rows", -1, 0))
                 wanted[method.learner_name, arm] = unit
         keys = {pair: unit.key(self._hash, "tuning") for pair, unit in wanted.items()}

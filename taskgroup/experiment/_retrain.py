@@ -76,7 +76,7 @@ def retrain(
     arms: Sequence[str] | None = None,
     methods: Sequence[str] | None = None,
     options: Mapping[str, Mapping[str, Any]] | None = None,
-    seeds: int = 2,
+    seeds: int = 1,
     folds: int | Literal["auto"] = "auto",
     draws: int = 3,
     answers: Answers = "best",
@@ -116,7 +116,8 @@ def retrain(
     options : dict, optional
         {learner: its options}, for learners given by name.
     seeds : int
-        Repetitions of learners that depend on luck, as networks do.
+        Repetitions of learners that depend on luck, as networks do. The models of the folds are an ensemble already;
+        more seeds tell how much a method changes when it is trained again.
     folds : int or "auto"
         See :func:`taskgroup.experiment.make_folds`.
     draws : int

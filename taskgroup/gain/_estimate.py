@@ -10,10 +10,10 @@ from taskgroup.gain._cut import EFFORTS, cut_at
 from taskgroup.gain._ledger import Gain, Group, Ledger
 from taskgroup.gain._tree import Node
 
-__all__ = ["expected_gain", "gain_path"]
+__all__ = ["Z95", "expected_gain", "gain_path"]
 
 _HALVES = 10
-_Z95 = 1.96
+Z95 = 1.96  # reach of an interval, in standard deviations
 
 
 def expected_gain(
@@ -62,5 +62,5 @@ def gain_path(tree: Node, ledger: Ledger) -> list[dict[str, float]]:
 
 def _per_task(gain: Gain, off: float, n_tasks: int) -> dict[str, float]:
     value = (gain.value - off) / n_tasks
-    reach = _Z95 * gain.noise / n_tasks
+    reach = Z95 * gain.noise / n_tasks
     return {"gain": value, "low": value - reach, "high": value + reach, "apparent": gain.value / n_tasks}

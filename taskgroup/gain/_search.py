@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 from taskgroup._validation import check_choice, check_int, check_matrix, check_real
 from taskgroup.exceptions import InvalidInputError
 from taskgroup.gain._cut import EFFORTS, refined_cut, rough_cut
-from taskgroup.gain._estimate import expected_gain, gain_path
+from taskgroup.gain._estimate import Z95, expected_gain, gain_path
 from taskgroup.gain._judge import Judge
 from taskgroup.gain._ledger import Gain, Group, Ledger
 from taskgroup.gain._moves import fewer_groups, join_lonely, move
@@ -138,6 +138,10 @@ def find_groups(
         groups = sorted(fewer_groups(groups, S, ledger, max_groups or n_tasks))
         membership = soften(groups, S, ledger, margin, trials if soft else 0)
         expected = expected_gain(groups, tree, ledger, margin, random_state)
+        limited = max_size is not None and max_size < n_tasks
+        if len(groups) > 1 and not limited and not _is_worth_it(expected["all-in-one"], margin):
+            groups, membership = [tree.tasks], np.ones((n_tasks, 1))
+            expected = expected_gain(groups, tree, ledger, margin, random_state)
         path = gain_path(tree, ledger)
     info = {
         "proposer": winner,
@@ -154,6 +158,14 @@ def find_groups(
         "seconds": round(time.perf_counter() - started, 2),
     }
     return GainGroups(tuple(groups), membership, info)
+
+
+def _is_worth_it(against_one: Mapping[str, float] | None, margin: float) -> bool:
+    """Return whether what groups are expected to gain, on rows that did not choose them, is beyond its noise."""
+    if against_one is None:
+        return True
+    noise = (against_one["high"] - against_one["low"]) / (2 * Z95)
+    return against_one["gain"] > margin * noise
 
 
 def _own_proposals(judge: Judge, ledger: Ledger, wanted: Sequence[str]) -> dict[str, NDArray[np.float64]]:

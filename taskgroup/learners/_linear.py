@@ -65,7 +65,7 @@ class Linear(Learner):
 
     def tune(self, examples: Examples, rows: NDArray[np.int64], orders: Sequence[Order], *, seed: int = 0) -> Self:
         """Return the learner with a strength for every task."""
-        names = list(dict.fromkeys(name for order in orders for name in order.tasks))
+        names = examples.tasks.names
         x, keep = _matrix(examples.inputs.scaled), kept_back(examples, rows, _KEPT_BACK, seed)
         judged = [_losses(examples, x, name, *keep, self.strengths) for name in names]
         losses, sizes = np.array([path[0] for path in judged]), np.array([path[1] for path in judged])[:, None]
