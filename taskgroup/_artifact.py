@@ -107,8 +107,12 @@ def write_arrays(
         save_file(ready, temporary, metadata={"taskgroup": json.dumps(json_ready(header), allow_nan=False)})
 
 
-def read_arrays(path: str | os.PathLike[str], kind: str) -> tuple[Arrays, dict[str, Any]]:
+def read_arrays(
+    path: str | os.PathLike[str], kind: str, *, only: tuple[str, ...] | None = None
+) -> tuple[Arrays, dict[str, Any]]:
     """Return the arrays of a file written by :func:`write_arrays`, memory-mapped read-only, and its JSON document.
+
+    With `only`, arrays whose names start otherwise are left out.
 
     Raises
     ------
@@ -128,7 +132,7 @@ def read_arrays(path: str | os.PathLike[str], kind: str) -> tuple[Arrays, dict[s
             f"{source}: not a readable safetensors file ({error}); it is damaged or truncated, write it again."
         ) from None
     _check_header(source, kind, document.get("format"), document.get("format_version"))
-    return _map_tensors(source), document
+    return _map_tensors(source, only), document
 
 
 def content_hash(*parts: Any) -> str:
@@ -185,23 +189,21 @@ def _check_header(source: Path, kind: str, found: Any, version: Any) -> None:
         )
 
 
-def _map_tensors(source: Path) -> Arrays:
-    """Map every tensor of a safetensors file whose header safetensors itself has already checked."""
+def _map_tensors(source: Path, only: tuple[str, ...] | None) -> Arrays:
+    """Map the tensors of a safetensors file whose header safetensors itself has already checked."""
     dtypes = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1",
               "U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "u1", "BOOL": "?"}  # fmt: skip
     with open(source, "rb") as handle:
         length = int.from_bytes(handle.read(8), "little")
         header = json.loads(handle.read(length))
+    whole = np.memmap(source, dtype=np.uint8, mode="r")
     arrays: Arrays = {}
     for name, entry in header.items():
-        if name == "__metadata__":
+        if name == "__metadata__" or (only is not None and not name.startswith(only)):
             continue
         dtype, shape = np.dtype(dtypes[entry["dtype"]]), tuple(entry["shape"])
-        if 0 in shape:
-            arrays[name] = np.empty(shape, dtype)
-        else:
-            start = 8 + length + entry["data_offsets"][0]
-            arrays[name] = np.memmap(source, dtype=dtype, mode="r", offset=start, shape=shape)
+        start, end = (8 + length + offset for offset in entry["data_offsets"])
+        arrays[name] = np.empty(shape, dtype) if 0 in shape else whole[start:end].view(dtype).reshape(shape)
     return arrays
 
 

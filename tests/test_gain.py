@@ -195,7 +195,7 @@ def test_bad_arguments_are_named(options, message):
 
 
 def test_importances_of_the_forest_may_propose():
-    found = find_groups(fast(planted_table(n=300)), own_proposals=["importances"], trials=0)
+    found = find_groups(fast(planted_table(n=800)), own_proposals=["importances"], trials=0)
     assert found.info["proposer"] == "importances"
     assert names(found) == [{0, 1, 2}, {3, 4, 5}]
 

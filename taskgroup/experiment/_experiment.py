@@ -84,6 +84,7 @@ class Experiment:
     tuned: dict[str, dict[str, Any]] = field(default_factory=dict)
     _pieces: dict[str, list[_Piece]] = field(default_factory=dict)
     _keys: dict[str, str] = field(default_factory=dict)
+    _results: dict[str, Result] = field(default_factory=dict)  # without models
 
     def run(self) -> None:
         """Tune and fit everything that is not in the store."""
@@ -119,13 +120,13 @@ class Experiment:
         """Return what one seed of a method costs, on average; the models of folds that only judge count in training."""
         total, start_paths = Cost(), set()
         for piece in self._pieces[method.name]:
-            costs = Cost.total(self.store.get(piece.unit).costs)
+            costs = Cost.total(self._results[piece.unit.path].costs)
             total += costs if piece.unit.serves else _training_only(costs)
             start_paths.add(piece.unit.start)
         for starts in self._pieces.values():
             for piece in starts:
                 if piece.unit.path in start_paths:
-                    total += _training_only(Cost.total(self.store.get(piece.unit).costs))
+                    total += _training_only(Cost.total(self._results[piece.unit.path].costs))
         return total.over(len(method.seeds) * len(method.arm.draws))
 
     def served(self, method: Method) -> list[dict[str, Any]]:
@@ -221,7 +222,7 @@ class Experiment:
                 continue
             key = unit.key(self._hash, start_key)
             if self.store.find(unit, key):
-                self._keys[unit.path] = key
+                self._keys[unit.path], self._results[unit.path] = key, self.store.get(unit)
                 done += len(unit.orders)
             else:
                 jobs.append((unit, key))
@@ -234,7 +235,7 @@ class Experiment:
                 self.failed.setdefault(unit.method, result.failure)
             else:
                 self.store.put(unit, key, result)
-                self._keys[unit.path] = key
+                self._keys[unit.path], self._results[unit.path] = key, replace(result, models=[])
             done += len(unit.orders)
             self._report(stage, done, total)
 
@@ -248,7 +249,7 @@ class Experiment:
         for piece in self._pieces[method.name]:
             if (piece.seed, piece.draw) != (seed, draw):
                 continue
-            result = self.store.get(piece.unit)
+            result = self._results[piece.unit.path]
             outputs = result.honest if rows == "honest" else result.test
             where = slice(None) if rows == "test" else fold_of == piece.unit.fold
             for part, own in zip(piece.parts, outputs, strict=False):

@@ -46,7 +46,7 @@ class Store:
         path = self.path(unit)
         if not path.is_file():
             return False
-        _, document = read_arrays(path, "unit")
+        _, document = read_arrays(path, "unit", only=())
         if document["key"] == key:
             return True
         if self.resume:
@@ -71,7 +71,7 @@ class Store:
 
     def get(self, unit: Unit) -> Result:
         """Return what a finished unit gave, without its models."""
-        arrays, document = read_arrays(self.path(unit), "unit")
+        arrays, document = read_arrays(self.path(unit), "unit", only=("honest/", "test/"))
         n_models = len(document["tasks"])
         honest, test = (
             [arrays[f"{name}/{m}"] for m in range(n_models) if f"{name}/{m}" in arrays] for name in ("honest", "test")

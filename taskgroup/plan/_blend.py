@@ -196,10 +196,10 @@ def mean_scores(tasks: TaskSet, Y: NDArray[np.float32], packed: NDArray[np.float
 
 
 def _aucs(Y: NDArray[np.float32], z: NDArray[np.floating]) -> Floats:
-    """Return the areas under the ROC curves of some tasks from targets and logits (n, m); ties count by row order."""
+    """Return the areas under the ROC curves of some tasks from targets and logits (n, m); ties fall as they do."""
     seen, positive = ~np.isnan(Y.T), Y.T == 1
     values = np.where(seen, z.T, np.inf).astype(np.float32)  # those without a label come last and move nobody
-    order = values.argsort(axis=1, kind="stable")
+    order = values.argsort(axis=1)
     ranked = np.take_along_axis(positive, order, 1)
     n_positive = positive.sum(1)
     n_negative = seen.sum(1) - n_positive
