@@ -14,7 +14,7 @@ from taskgroup.arms import Answers, Arm, Part
 from taskgroup.cost import Cost
 from taskgroup.experiment._executors import RunAll
 from taskgroup.experiment._store import Store
-from taskgroup.experiment._work import Material, Unit, run_unit, tune_unit
+from taskgroup.experiment._work import Material, Result, Unit, run_unit, tune_unit
 from taskgroup.learners import Learner, Order, Packed
 from taskgroup.tasks import TaskSet
 
