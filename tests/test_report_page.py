@@ -240,6 +240,23 @@ def test_mixed_kinds_have_one_gain_figure_a_metric(tmp_path):
     assert "mean test accuracy / AUC / R²" in text
 
 
+def test_page_says_how_the_data_were_read(whole, tmp_path):
+    assert "How the data were read" not in Page(whole[1]).text
+    run = _copy(whole, tmp_path)
+    task = {"name": "tox", "kind": "binary", "n_labelled": 90, "missing": 0.1, "counts": {"Inactive": 60, "Active": 30},
+            "positive": "Active"}  # fmt: skip
+    record = {
+        "rule": "drawn, stratified by the labels, seed 0", "features": {"numbers": ["a", "b"]}, "holes": {"a": 7},
+        "ignored": [{"name": "Unnamed: 0", "reason": "a saved index"}], "tasks": [task],
+        "warnings": [{"text": "feature 'b': -999 may mean missing", "option": "--missing -999"}],
+    }  # fmt: skip
+    _change(run, "run", reading=record)
+    text = Page(write_report(run).read_text(encoding="utf-8")).text
+    for part in ("How the data were read", "2 numbers; parts drawn, stratified", "7 missing cells", "--missing -999",
+                 "Unnamed: 0: a saved index", "Inactive: 60, Active (positive): 30"):  # fmt: skip
+        assert part in text
+
+
 def test_gains_are_paired_by_seed_and_leave_out_undefined_tasks(whole):
     gains = read_run(whole[0]).gains(OURS, ALONE)
     assert set(gains) == {f"task_{t:02d}" for t in range(12)} - {"task_01"}

@@ -16,6 +16,7 @@ from taskgroup.report import _judgement, _structure
 from taskgroup.report._caveats import caveats
 from taskgroup.report._figures import Figures
 from taskgroup.report._format import FILTERS, percent, seconds
+from taskgroup.report._reading import reading
 from taskgroup.report._run import Run, read_run
 
 __all__ = ["write_report"]
@@ -71,6 +72,7 @@ def _render(run: Run, figures: Figures) -> str:
         missing=missing,
         left_out=(run.tasks or {}).get("left_out") or {},
         caveats=caveats(run),
+        reading=reading(run),
         script=Markup(script),  # our own file
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
