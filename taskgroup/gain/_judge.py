@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from taskgroup.scoring import main_scores
 from taskgroup.scoring._metrics import evaluate
 from taskgroup.tasks import TaskSet
 
@@ -74,4 +75,4 @@ def score_outputs(judge: Judge, tasks: Sequence[int], outputs: NDArray[np.float3
     found = evaluate(chosen, targets, outputs.mean(0))
     if len(outputs) == 1:
         return Score(found.main, found.influence, found.main[None])
-    return Score(found.main, found.influence, np.stack([evaluate(chosen, targets, draw).main for draw in outputs]))
+    return Score(found.main, found.influence, np.stack([main_scores(chosen, targets, draw) for draw in outputs]))

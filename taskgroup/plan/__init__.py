@@ -1,7 +1,7 @@
 """The plan: which methods serve which task, chosen on honest answers, and the one answer that follows from it."""
 
 from taskgroup.plan._answer import Answer
-from taskgroup.plan._blend import Calibration, calibrate, greedy_weights, mean_scores
+from taskgroup.plan._blend import Calibration, calibrate, greedy_weights
 from taskgroup.plan._choice import PlanChoice
 from taskgroup.plan._make import RULES, Rule, judge, make_plan
 
@@ -15,5 +15,4 @@ __all__ = [
     "greedy_weights",
     "judge",
     "make_plan",
-    "mean_scores",
 ]

@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import expit, log_softmax
 
+from taskgroup.scoring import main_scores
 from taskgroup.tasks import TaskSet
 
-__all__ = ["Calibration", "best_thresholds", "calibrate", "greedy_weights", "mean_scores", "own_weights"]
+__all__ = ["Calibration", "best_thresholds", "calibrate", "greedy_weights", "own_weights"]
 
 Floats = NDArray[np.float64]
 Packed = NDArray[np.float32]
@@ -112,7 +113,7 @@ def greedy_weights(
     counts = np.zeros(len(names))
     total = np.zeros(next(iter(answers.values())).shape)
     for n in range(1, rounds + 1):
-        scores = [_mean(mean_scores(tasks, Y, (total + answers[name]) / n)) for name in names]
+        scores = [_mean(main_scores(tasks, Y, (total + answers[name]) / n)) for name in names]
         chosen = int(np.argmax(scores))
         counts[chosen] += 1
         total += answers[names[chosen]]
@@ -130,10 +131,10 @@ def own_weights(
     total = np.zeros(next(iter(answers.values())).shape)
     for name, weight in common.items():
         total += _COPIES * weight * answers[name]
-    best = mean_scores(tasks, Y, total / _COPIES)
+    best = main_scores(tasks, Y, total / _COPIES)
     growing = np.ones(len(tasks), bool)
     for n in range(1, _OWN_ROUNDS + 1):
-        scores = np.stack([mean_scores(tasks, Y, (total + answers[name]) / (_COPIES + n)) for name in names])
+        scores = np.stack([main_scores(tasks, Y, (total + answers[name]) / (_COPIES + n)) for name in names])
         chosen = np.nan_to_num(scores, nan=-np.inf).argmax(0)
         value = scores[chosen, np.arange(len(tasks))]
         growing &= np.nan_to_num(value, nan=-np.inf) > np.nan_to_num(best, nan=np.inf)
@@ -175,42 +176,9 @@ def best_thresholds(tasks: TaskSet, Y: NDArray[np.float32], packed: NDArray[np.f
     return found
 
 
-def mean_scores(tasks: TaskSet, Y: NDArray[np.float32], packed: NDArray[np.floating]) -> Floats:
-    """Return the main metric of every task (T,), NaN where undefined: AUC, accuracy or R2."""
-    scores = np.full(len(tasks), np.nan)
-    binary = [t for t, task in enumerate(tasks) if task.kind == "binary"]
-    starts = tasks.first_outputs
-    if binary:
-        scores[binary] = _aucs(Y[:, binary], packed[:, [starts[t] for t in binary]])
-    for t, task in enumerate(tasks):
-        seen = ~np.isnan(Y[:, t])
-        y = Y[seen, t].astype(np.float64)
-        if task.kind == "binary" or not len(y):
-            continue
-        own = packed[seen, starts[t] : starts[t] + task.n_outputs]
-        if task.kind == "multiclass":
-            scores[t] = (own.argmax(1) == y).mean()
-        elif (spread := ((y - y.mean()) ** 2).sum()) > 0:
-            scores[t] = 1 - ((y - own[:, 0]) ** 2).sum() / spread
-    return scores
-
-
-def _aucs(Y: NDArray[np.float32], z: NDArray[np.floating]) -> Floats:
-    """Return the areas under the ROC curves of some tasks from targets and logits (n, m); ties fall as they do."""
-    seen, positive = ~np.isnan(Y.T), Y.T == 1
-    values = np.where(seen, z.T, np.inf).astype(np.float32)  # those without a label come last and move nobody
-    order = values.argsort(axis=1)
-    ranked = np.take_along_axis(positive, order, 1)
-    n_positive = positive.sum(1)
-    n_negative = seen.sum(1) - n_positive
-    above = (ranked * np.arange(1, ranked.shape[1] + 1)).sum(1) - n_positive * (n_positive + 1) / 2
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray(np.where((n_positive > 0) & (n_negative > 0), above / (n_positive * n_negative), np.nan))
-
-
 def _promising(tasks: TaskSet, Y: NDArray[np.float32], answers: Mapping[str, NDArray[np.floating]]) -> list[str]:
     """Return the best single methods, the best first."""
-    scores = {name: _mean(mean_scores(tasks, Y, packed)) for name, packed in answers.items()}
+    scores = {name: _mean(main_scores(tasks, Y, packed)) for name, packed in answers.items()}
     return sorted(answers, key=lambda name: -scores[name])[:_CANDIDATES]
 
 

@@ -11,9 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 from taskgroup._validation import check_int
 from taskgroup.exceptions import InvalidInputError
 from taskgroup.plan._answer import Facts, write_answer
-from taskgroup.plan._blend import Calibration, best_thresholds, calibrate, greedy_weights, mean_scores, own_weights
+from taskgroup.plan._blend import Calibration, best_thresholds, calibrate, greedy_weights, own_weights
 from taskgroup.plan._choice import PlanChoice, mixed
-from taskgroup.scoring import Measured, Scorecard, family, needed, pareto, score
+from taskgroup.scoring import Measured, Scorecard, family, main_scores, needed, pareto, score
 from taskgroup.tasks import TaskSet
 
 __all__ = ["RULES", "Rule", "judge", "make_plan"]
@@ -77,7 +77,7 @@ def judge(
     for split, answers in (("honest", honest), ("test", test)):
         extended[split] = dict(predictions[split])
         extended[split] |= {name: {0: mixed(tasks, answers, weights)} for name, weights in added.items()}
-    scores = {name: _nanmean(mean_scores(tasks, Y, outputs)) for name, outputs in honest.items()}
+    scores = {name: _nanmean(main_scores(tasks, Y, outputs)) for name, outputs in honest.items()}
     together = _best(scores, arms, "one-model")
     alone = _best(scores, arms, "single-task")
     baseline = alone or together or choice.single
@@ -178,7 +178,7 @@ def _choose(
     if kind not in (*RULES, "within") or (kind == "within") != bool(margin):
         raise InvalidInputError(f"`plan` must be among {', '.join(RULES)} or like 'within=0.005'; got {rule!r}.")
     names = _affordable(honest, costs, max_models)
-    scores = {name: _nanmean(mean_scores(tasks, Y, honest[name])) for name in names}
+    scores = {name: _nanmean(main_scores(tasks, Y, honest[name])) for name in names}
     single = max(names, key=lambda name: scores[name])
     without = [name for name in names if arms[name] != "split"]
     tried = 0 < len(without) < len(names)

@@ -8,6 +8,7 @@ from taskgroup.scoring._metrics import METRICS
 from taskgroup.scoring._names import ROLES, describe, family, split_name
 from taskgroup.scoring._noise import believed, noise_variance, task_intervals
 from taskgroup.scoring._pareto import pareto
+from taskgroup.scoring._quick import main_scores
 from taskgroup.scoring._rows import ScoreRow, read_scores
 from taskgroup.scoring._score import score
 from taskgroup.scoring._scorecard import Scorecard
@@ -36,6 +37,7 @@ __all__ = [
     "describe",
     "family",
     "holm",
+    "main_scores",
     "needed",
     "noise_variance",
     "paired_tests",
