@@ -31,7 +31,7 @@ __all__ = ["main"]
 
 @click.group(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Start with `taskgroup run`: the whole pipeline on the bundled digits, about a minute.",
+    epilog="Start with `taskgroup run`: the whole pipeline on the bundled digits, two to three minutes.",
 )
 @click.version_option(__version__, prog_name="taskgroup")
 def taskgroup() -> None:

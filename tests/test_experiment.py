@@ -94,9 +94,10 @@ def test_costs_are_comparable(finished):
 
 
 @pytest.mark.parametrize("method", ["extra-trees/grouped", "linear/per-task", "nets/grouped"])
-def test_answers_are_honest(table, grouping, method):
+def test_answers_are_honest(table, grouping, method, monkeypatch):
     """The targets of a fold do not change the answers for it."""
     folds = make_folds(table, 3, 0)
+    monkeypatch.setattr("taskgroup.experiment._retrain.make_folds", lambda *rest: folds)  # the deal looks at labels
     Y = table.Y.copy()
     held_out = folds.held_out(1)
     Y[held_out] = np.where(np.isnan(Y[held_out]), np.nan, Y[np.random.default_rng(1).permutation(held_out)])
@@ -108,8 +109,6 @@ def test_answers_are_honest(table, grouping, method):
     for one in (table, other):
         card = retrain(one, grouping, **{**FAST, "options": options}, learners=learner, methods=[method], seeds=1)
         both.append(card.predictions["honest"][method][0])
-    if not np.array_equal(make_folds(other, 3, 0).fold, folds.fold):
-        pytest.skip("the deal of the folds depends on labels; these differ")
     where = folds.fold == 1
     centred = [answers[where] - answers[where].mean(0) for answers in both]
     np.testing.assert_allclose(centred[0][:, :7], centred[1][:, :7], atol=2e-5)

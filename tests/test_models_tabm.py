@@ -14,7 +14,7 @@ MIXED = TaskSet([Task("a"), Task("m", "multiclass", 3), Task("r", "regression")]
 
 
 def test_layers_equal_those_of_the_library():
-    library = pytest.importorskip("tabm", reason="the library tabm is not installed")
+    library = pytest.importorskip("tabm")
     ours = BatchEnsembleLinear(4, 6, 5, signs=True).double()
     theirs = library.LinearBatchEnsemble(6, 5, k=4, scaling_init=("random-signs", "ones")).double()
     theirs.load_state_dict(ours.state_dict())
@@ -23,7 +23,7 @@ def test_layers_equal_those_of_the_library():
 
 
 def test_embeddings_equal_those_of_the_library():
-    library = pytest.importorskip("rtdl_num_embeddings", reason="the library rtdl_num_embeddings is not installed")
+    library = pytest.importorskip("rtdl_num_embeddings")
     x = torch.randn(400, 3)
     ours = PiecewiseLinear(3, 5, 4)
     ours.set_edges(x)
