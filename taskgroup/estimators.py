@@ -42,7 +42,7 @@ class TaskGroupEstimator(BaseEstimator):  # type: ignore[misc]
     arms : sequence of str, optional
         Which tasks are fitted together, see :func:`taskgroup.retrain`.
     k : int or "auto"
-        Number of groups, see :func:`taskgroup.group_tasks`.
+        Number of groups; "auto" by measured gain, see :func:`taskgroup.group_tasks`.
     plan : str
         How the plan is chosen, see :func:`taskgroup.retrain`.
     seeds : int
@@ -132,7 +132,7 @@ class TaskGroupEstimator(BaseEstimator):  # type: ignore[misc]
             grouping = Grouping.from_labels(tasks, [0])
         else:
             maps = profile(table, epochs=self.epochs, random_state=self.random_state).maps
-            grouping = group_tasks(maps, k=self.k, random_state=self.random_state)
+            grouping = group_tasks(maps, k=self.k, table=table, random_state=self.random_state)
         with tempfile.TemporaryDirectory() as folder:
             result = retrain(
                 table, grouping, learners=self.learners, arms=self.arms, plan=self.plan, seeds=self.seeds,

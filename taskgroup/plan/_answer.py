@@ -68,7 +68,7 @@ class Facts:
     over_alone: tuple[int, int]  # tasks shown to be helped and hurt, against a model per task
     over_together: tuple[int, int]  # ... against one model for all tasks
     ungrouped: tuple[float, float, float] | None  # of the plan over the best plan without groups
-    needs: Mapping[str, str]  # what would settle "together", "alone" and "ungrouped"
+    needs: Mapping[str, str | None]  # what would settle "together", "alone" and "ungrouped"; None: nothing is open
     over_random: tuple[str, tuple[float, float, float]] | None  # of a grouped method over random groups
     cheaper: Sequence[Mapping[str, Any]]
     left_out: int = 0
@@ -128,6 +128,8 @@ def _grouping(facts: Facts) -> tuple[str, str]:
             which = "these groups matter" if over[1] > 0 else "it is not shown that it must be these groups"
             random = f"; {which} ({name} against random groups of the same sizes {_gain(over)})"
         return "worth it", f"Grouping is worth it: {gain} over the best plan without groups{random}."
+    if facts.needs.get("ungrouped") is None and high > 0:
+        return "not worth it", f"Grouping adds next to nothing: {gain} over the best plan without groups."
     if high <= 0:
         return "not worth it", f"Grouping did not pay on test rows: {gain} against the best plan without groups."
     return "open", f"Whether grouping adds anything is open: {gain} over the best plan without groups."
@@ -145,7 +147,7 @@ def _open(facts: Facts) -> list[dict[str, Any]]:
     return [
         {"question": question, "mean": mean, "ci95": [low, high], "needs": facts.needs.get(key)}
         for question, (mean, low, high), key in rows
-        if low <= 0 <= high and (low, high) != (0.0, 0.0)
+        if low <= 0 <= high and facts.needs.get(key) is not None
     ]
 
 

@@ -2,7 +2,7 @@
 
 Greedy selection with replacement (Caruana et al., ICML 2004): starting from nothing, the method whose addition gives
 the best mean score over the tasks is added, again and again; how often each was added is its weight. One set of weights
-serves all tasks, for a task with ten positives would choose by luck; then every task may add a few methods of its own
+serves all tasks, for a task with ten positives would choose by luck; then every task may add a few of these methods
 to many copies of the common blend, which shrinks its weights towards the common ones.
 
 Settled on yeast, emotions, birds, sider and a mix of them: twelve rounds are as good as fifty, bags of rows or of
@@ -30,7 +30,7 @@ Packed = NDArray[np.float32]
 
 _ROUNDS = 12
 _CANDIDATES = 10  # the best single methods, which selection looks at
-_COPIES = 50  # of the common blend, to which a task adds methods of its own
+_COPIES = 50  # of the common blend, to which a task may add
 _OWN_ROUNDS = 8
 
 
@@ -123,9 +123,11 @@ def greedy_weights(
 def own_weights(
     tasks: TaskSet, Y: NDArray[np.float32], answers: Mapping[str, NDArray[np.floating]], common: Mapping[str, float]
 ) -> dict[str, dict[str, float]]:
-    """Return {task: {method: weight}}: the common blend many times, and a few methods that each task adds to it."""
-    names = _promising(tasks, Y, answers)
-    names += [name for name in common if name not in names]
+    """Return {task: {method: weight}}: the common blend many times, and what each task adds of its methods.
+
+    Nothing is added that the common blend does without, so that no task brings models of its own to serve.
+    """
+    names = list(common)
     counts = np.tile([_COPIES * common.get(name, 0.0) for name in names], (len(tasks), 1))  # (T, M)
     owner = np.repeat(np.arange(len(tasks)), [task.n_outputs for task in tasks])
     total = np.zeros(next(iter(answers.values())).shape)

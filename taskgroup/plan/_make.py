@@ -29,6 +29,7 @@ RULES = ("best", "blend", "single", "simplest")
 """best and blend: the blend that does best on honest answers; single: the one method that does; simplest: the cheapest
 of what honest answers do not tell from the best."""
 
+_WORTH = 0.01  # gain of the mean score that is worth acting on
 _NEXT_TO_NOTHING = 0.002  # loss of the mean honest score that the simplest plan may have
 PLAN, UNGROUPED = "plan", "plan without groups"
 
@@ -135,7 +136,10 @@ def make_plan(
     against = {key: name for key, name in named.items() if name is not None and name in main}
     differences = [plan.minus(main[name]) for name in against.values()]
     mean, *over = card.resampler.intervals([plan, *differences], "trained")
-    needs = {key: str(needed(gap, question="trained")) for key, gap in zip(against, differences, strict=True)}
+    wanted = {
+        key: needed(gap, margin=_WORTH, question="trained") for key, gap in zip(against, differences, strict=True)
+    }
+    needs = {key: None if found.settled else str(found) for key, found in wanted.items()}
     over_alone, over_together = (
         [] if name is None else card.task_gains(PLAN, name, "trained") for name in (alone, together)
     )
