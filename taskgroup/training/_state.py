@@ -6,7 +6,6 @@ import math
 from dataclasses import dataclass, field
 from typing import Protocol
 
-import torch
 from torch import Tensor
 
 from taskgroup.models import MultiTaskModel
@@ -66,7 +65,3 @@ class Job:
     def epoch(self) -> int:
         """Number of epochs trained."""
         return len(self.valid_loss) - 1
-
-    def weighted(self, task_losses: Tensor) -> float:
-        """Return the weighted mean of the losses (K,) of the model's tasks."""
-        return float(torch.dot(task_losses, self.weights))
