@@ -10,6 +10,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import roc_auc_score
 
 from taskgroup.data import TaskTable
 from taskgroup.exceptions import ArtifactError, InvalidInputError
@@ -309,3 +310,19 @@ def test_inputs_are_scaled_once_for_all_learners(table):
     assert make_learner("extra-trees", trees=3).options() == {
         "trees": 3, "min_samples_leaf": 2, "max_features": "sqrt",
     }  # fmt: skip
+
+
+def test_weights_of_a_table_reach_losses_choices_and_scores(table, grouping):
+    rng = np.random.default_rng(0)
+    weights = rng.uniform(0.1, 5.0, table.n_samples)
+    weights[rng.random(table.n_samples) < 0.1] = 0.0
+    weighed = TaskTable.from_arrays(table.X, table.Y, table.tasks, table.split, weights=weights)
+    plain = retrain(table, grouping, learners="linear", arms=["all-in-one", "per-task"], folds=3)
+    result = retrain(weighed, grouping, learners="linear", arms=["all-in-one", "per-task"], folds=3)
+    answers = result.predictions["test"]["linear/per-task"][0]
+    assert not np.allclose(answers, plain.predictions["test"]["linear/per-task"][0])
+    rows = table.rows("test")
+    seen = ~np.isnan(weighed.Y[rows, 0])
+    expected = roc_auc_score(weighed.Y[rows, 0][seen], answers[seen, 0], sample_weight=weights[rows][seen])
+    assert result.scorecard.value("a", "linear/per-task") == pytest.approx(expected)
+    assert result.plan.calibration != plain.plan.calibration

@@ -4,6 +4,11 @@ import numpy as np
 import pytest
 from sklearn import metrics as reference
 
+from taskgroup.exceptions import InvalidInputError
+from taskgroup.plan._blend import best_thresholds, calibrate
+from taskgroup.scoring import main_scores, score
+from taskgroup.scoring._calibration import calibration_error
+from taskgroup.scoring._main import main_of_kinds
 from taskgroup.scoring._metrics import METRICS, chance_level, evaluate, main_metrics
 from taskgroup.tasks import Task, TaskSet
 
@@ -166,3 +171,69 @@ def test_chance_is_a_half_the_commonest_class_or_nothing():
     y = np.array([[0, 2, 1.5], [1, 2, 2.5], [1, 0, np.nan], [0, np.nan, 3]])
     np.testing.assert_allclose(chance_level(tasks, y), [0.5, 2 / 3, 0.0])
     assert main_metrics(tasks) == ("auc", "accuracy", "r2")
+
+
+@pytest.mark.parametrize("decimals", [None, 0])
+def test_a_label_of_weight_k_counts_like_k_labels(decimals):
+    y, outputs = _mixed(3, decimals=decimals)
+    copies = np.random.default_rng(3).integers(0, 4, len(y))
+    weights = np.repeat(copies[:, None], len(MIXED), 1).astype(np.float64)
+    many = evaluate(MIXED, y.repeat(copies, 0), outputs.repeat(copies, 0))
+    weighed = evaluate(MIXED, np.where(weights > 0, y, np.nan), outputs, weights=weights)
+    for name, values in many.values.items():
+        if name != "ece":  # its number of bins is that of the labels
+            np.testing.assert_allclose(weighed.values[name], values, atol=1e-9, err_msg=name)
+    np.testing.assert_allclose(weighed.thresholds, many.thresholds)
+    level = chance_level(MIXED, y.repeat(copies, 0))
+    np.testing.assert_allclose(chance_level(MIXED, y, weights=weights), level)
+    quick = main_scores(MIXED, y.repeat(copies, 0), outputs.repeat(copies, 0))
+    if decimals is None:  # ties fall as they do
+        np.testing.assert_allclose(main_scores(MIXED, y, outputs, weights), quick)
+    cuts = best_thresholds(MIXED, np.where(weights > 0, y, np.nan), outputs, weights)
+    expected = best_thresholds(MIXED, y.repeat(copies, 0), outputs.repeat(copies, 0))
+    assert [cut for cut in cuts if cut is not None] == pytest.approx([cut for cut in expected if cut is not None])
+
+
+def test_the_calibration_error_weighs_its_samples():
+    happened, confidence = np.array([[True, False] * 20]), np.array([[0.7] * 20 + [0.2] * 20])
+    mass = np.where(happened, 3.0, 1.0)
+    assert calibration_error(happened, confidence, mass)[0] == pytest.approx((0.05 + 0.55) / 2)
+
+
+@pytest.mark.parametrize("metric", [None, "average-precision", "log-loss", "accuracy"])
+def test_the_influence_of_a_weighed_label_is_its_derivative(metric):
+    y, outputs = _mixed(6, n=60, decimals=1)
+    mains = main_of_kinds(metric)
+    weights = np.random.default_rng(0).uniform(0.2, 3.0, y.shape)
+    base = evaluate(MIXED, y, outputs, mains=mains, weights=weights)
+    for i in (0, 7, 31, 59):
+        more = weights.copy()
+        more[i] *= 1 + 1e-5
+        moved = evaluate(MIXED, y, outputs, mains=mains, weights=more).main - base.main
+        np.testing.assert_allclose(moved / 1e-5, base.influence[:, i], atol=2e-4)
+
+
+def test_scores_weigh_rows_and_labels():
+    y = np.array([[1, 0], [0, 1], [1, 1], [0, 0], [1, 0]], np.float32)
+    z = np.array([[1, 2], [2, 1], [3, 2], [0, 1], [1, 3]], np.float32)
+    weights = np.array([1.0, 4.0, 2.0, 1.0, 0.0])
+    card = score(y, {"a": z}, sample_weight=weights)
+    for t, task in enumerate(card.tasks.names):
+        assert card.value(task, "a") == pytest.approx(reference.roc_auc_score(y[:, t], z[:, t], sample_weight=weights))
+    each = score(y, {"a": z}, sample_weight=np.stack([weights, np.ones(5)], 1))
+    assert each.value("task_1", "a") == score(y, {"a": z}).value("task_1", "a") != card.value("task_1", "a")
+    by_function = score(y, {"a": z}, sample_weight=weights, metric=reference.roc_auc_score)
+    assert by_function.value("task_0", "a") == pytest.approx(card.value("task_0", "a"))
+    for wrong, message in ((np.ones(4), "must have shape"), (-weights, "not negative"), (0 * weights, "all weigh 0")):
+        with pytest.raises(InvalidInputError, match=message):
+            score(y, {"a": z}, sample_weight=wrong)
+
+
+def test_calibration_follows_the_labels_that_count():
+    rng = np.random.default_rng(0)
+    y = (rng.random((400, 1)) < 0.5).astype(np.float32)
+    z = np.where(y == 1, 1.0, -1.0).astype(np.float32)
+    wrong = rng.random((400, 1)) < 0.5
+    z[wrong] *= -1
+    lost, kept = calibrate(TaskSet(["a"]), y, z), calibrate(TaskSet(["a"]), y, z, np.where(wrong, 0.05, 1.0))
+    assert lost.slope < 0.5 < 1.0 < kept.slope

@@ -326,7 +326,7 @@ def test_weights_of_a_column_and_of_an_array(tmp_path):
     data = frame(w=[0.0, 1.0, 3.0] * 40)
     table = load_table(data, weight="w")
     assert np.isnan(table.Y[::3]).all()
-    assert table.label_weights("train").sum(0) == pytest.approx((~np.isnan(table.targets("train"))).sum(0))
+    assert table.label_weights.sum(0) == pytest.approx((~np.isnan(table.Y)).sum(0))
     rng = np.random.default_rng(0)
     X, Y, w = rng.normal(size=(60, 3)), rng.integers(0, 2, (60, 2)), rng.integers(0, 3, (60, 2)).astype(float)
     np.savez(tmp_path / "d.npz", X=X, y=Y, w=w, ids=np.arange(60) + 7)

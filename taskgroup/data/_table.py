@@ -188,20 +188,20 @@ class TaskTable:
         """Return the targets of a part, NaN where missing, shape (n_part, T)."""
         return self.Y[self.rows(split)]
 
-    def label_weights(self, split: Split) -> NDArray[np.float32]:
-        """Return the weight of every label of a part, 0 where it is missing, shape (n_part, T).
+    @cached_property
+    def label_weights(self) -> NDArray[np.float32] | None:
+        """Weight of every label, 1 on average over the labels of a task and 0 where there is none, shape (n, T).
 
-        Without weights every label weighs 1; with weights those of a task are 1 on average over its labels.
+        None when all labels count the same. Losses and metrics are weighted by it.
         """
-        rows = self.rows(split)
-        seen = ~np.isnan(self.Y[rows])
         if self.weights is None:
-            return seen.astype(np.float32)
-        given = self.weights[rows] if self.weights.ndim == 2 else self.weights[rows, None]
+            return None
+        seen = ~np.isnan(self.Y)
+        given = self.weights if self.weights.ndim == 2 else self.weights[:, None]
         weights = np.where(seen, given, 0.0).astype(np.float64)
-        total = weights.sum(0)
-        scaled: NDArray[np.float64] = weights * np.where(total > 0, seen.sum(0) / np.where(total > 0, total, 1), 0.0)
-        return scaled.astype(np.float32)
+        mean = weights.sum(0) / np.maximum(seen.sum(0), 1)
+        scaled: NDArray[np.float32] = (weights / np.where(mean > 0, mean, 1.0)).astype(np.float32)
+        return scaled
 
     def select(self, tasks: Iterable[str | int]) -> TaskTable:
         """Return the table with some of its tasks, on the same rows and split."""

@@ -170,9 +170,12 @@ def retrain(
         ledger = _ledger(work, left_out)
         served = {method.name: work.served(method) for method in work.scored}
     targets = {"honest": table.Y[held_out.honest], "test": table.targets("test")}
+    mass = table.label_weights
+    weights = None if mass is None else {"honest": mass[held_out.honest], "test": mass[table.rows("test")]}
     card, choice, extended = judge(
         targets, predictions, tasks=table.tasks, arms={m.name: m.arm.role for m in work.scored}, rule=plan,
-        costs=ledger["methods"], max_models=max_models, isolated=grouping.isolated, random_state=random_state,
+        costs=ledger["methods"], max_models=max_models, isolated=grouping.isolated, sample_weight=weights,
+        random_state=random_state,
     )  # fmt: skip
     result = RetrainResult(card, choice, ledger, extended, held_out)
     if out is not None:

@@ -78,13 +78,7 @@ class Examples:
     @classmethod
     def from_table(cls, table: TaskTable) -> Examples:
         """Return the rows of a table; the weights of each task's labels are 1 on average."""
-        weights = None
-        if table.weights is not None:
-            given = table.weights if table.weights.ndim == 2 else np.repeat(table.weights[:, None], table.n_tasks, 1)
-            seen = ~np.isnan(table.Y)
-            mean = np.where(seen, given, 0.0).sum(0) / np.maximum(seen.sum(0), 1)
-            weights = (given / np.where(mean > 0, mean, 1.0)).astype(np.float32)
-        return cls(table.tasks, table.schema, Inputs.of(table.X, table.schema), table.Y, weights)
+        return cls(table.tasks, table.schema, Inputs.of(table.X, table.schema), table.Y, table.label_weights)
 
     def targets(self, rows: NDArray[np.int64], names: Sequence[str]) -> NDArray[np.float32]:
         """Return the targets of some tasks on some rows, (n_rows, n_names)."""

@@ -55,7 +55,9 @@ class Calibration:
         return calibrated
 
 
-def calibrate(tasks: TaskSet, Y: NDArray[np.float32], packed: Packed) -> Calibration:
+def calibrate(
+    tasks: TaskSet, Y: NDArray[np.float32], packed: Packed, weights: NDArray[np.floating] | None = None
+) -> Calibration:
     """Return the calibration of least log-loss on honest answers (Platt's scaling, one for all tasks).
 
     Parameters
@@ -66,27 +68,30 @@ def calibrate(tasks: TaskSet, Y: NDArray[np.float32], packed: Packed) -> Calibra
         Targets, NaN where missing.
     packed : ndarray of float32 of shape (n, n_outputs)
         Honest answers.
+    weights : ndarray of shape (n, T), optional
+        How much each label counts; 1 when left out.
     """
+    mass = np.where(np.isnan(Y), 0.0, 1.0 if weights is None else weights)
     binary = [t for t, task in enumerate(tasks) if task.kind == "binary"]
     starts = tasks.first_outputs
     y, z = Y[:, binary], packed[:, [starts[t] for t in binary]].astype(np.float64)
     seen = ~np.isnan(y)
-    sign, logits = np.where(y[seen] == 1, 1.0, -1.0), z[seen]
+    sign, logits, of_label = np.where(y[seen] == 1, 1.0, -1.0), z[seen], mass[:, binary][seen]
     several = [
-        (packed[known, start : start + task.n_outputs].astype(np.float64), Y[known, t].astype(int))
+        (packed[known, start : start + task.n_outputs].astype(np.float64), Y[known, t].astype(int), mass[known, t])
         for t, (task, start) in enumerate(zip(tasks, starts, strict=True))
         if task.kind == "multiclass"
         for known in [~np.isnan(Y[:, t])]
     ]
-    count = len(logits) + sum(len(codes) for _, codes in several)
+    count = of_label.sum() + sum(own.sum() for *_, own in several)
     if not count:
         return Calibration()
 
     def loss(parameters: Floats) -> float:
         slope, intercept = parameters
-        total = np.logaddexp(0.0, -sign * (slope * logits + intercept)).sum()
-        for values, codes in several:
-            total -= log_softmax(slope * values, axis=1)[np.arange(len(codes)), codes].sum()
+        total = of_label @ np.logaddexp(0.0, -sign * (slope * logits + intercept))
+        for values, codes, own in several:
+            total -= own @ log_softmax(slope * values, axis=1)[np.arange(len(codes)), codes]
         return float(total / count)
 
     found = minimize(loss, np.array([1.0, 0.0]), method="L-BFGS-B", bounds=[(0.05, 20.0), (-5.0, 5.0)])
@@ -94,8 +99,9 @@ def calibrate(tasks: TaskSet, Y: NDArray[np.float32], packed: Packed) -> Calibra
 
 
 def greedy_weights(
-    tasks: TaskSet, Y: NDArray[np.float32], answers: Mapping[str, NDArray[np.floating]], *, rounds: int = _ROUNDS
-) -> dict[str, float]:
+    tasks: TaskSet, Y: NDArray[np.float32], answers: Mapping[str, NDArray[np.floating]], *, rounds: int = _ROUNDS,
+    weights: NDArray[np.floating] | None = None,
+) -> dict[str, float]:  # fmt: skip
     """Return {method: weight}, summing to 1, of the blend that greedy selection finds for all tasks.
 
     Parameters
@@ -108,12 +114,14 @@ def greedy_weights(
         {method: honest packed outputs (n, n_outputs)}, on one scale.
     rounds : int
         Methods that are added.
+    weights : ndarray of shape (n, T), optional
+        How much each label counts; 1 when left out.
     """
-    names = _promising(tasks, Y, answers)
+    names = _promising(tasks, Y, answers, weights)
     counts = np.zeros(len(names))
     total = np.zeros(next(iter(answers.values())).shape)
     for n in range(1, rounds + 1):
-        scores = [_mean(main_scores(tasks, Y, (total + answers[name]) / n)) for name in names]
+        scores = [_mean(main_scores(tasks, Y, (total + answers[name]) / n, weights)) for name in names]
         chosen = int(np.argmax(scores))
         counts[chosen] += 1
         total += answers[names[chosen]]
@@ -121,8 +129,9 @@ def greedy_weights(
 
 
 def own_weights(
-    tasks: TaskSet, Y: NDArray[np.float32], answers: Mapping[str, NDArray[np.floating]], common: Mapping[str, float]
-) -> dict[str, dict[str, float]]:
+    tasks: TaskSet, Y: NDArray[np.float32], answers: Mapping[str, NDArray[np.floating]], common: Mapping[str, float],
+    weights: NDArray[np.floating] | None = None,
+) -> dict[str, dict[str, float]]:  # fmt: skip
     """Return {task: {method: weight}}: the common blend many times, and what each task adds of its methods.
 
     Nothing is added that the common blend does without, so that no task brings models of its own to serve.
@@ -133,10 +142,11 @@ def own_weights(
     total = np.zeros(next(iter(answers.values())).shape)
     for name, weight in common.items():
         total += _COPIES * weight * answers[name]
-    best = main_scores(tasks, Y, total / _COPIES)
+    best = main_scores(tasks, Y, total / _COPIES, weights)
     growing = np.ones(len(tasks), bool)
     for n in range(1, _OWN_ROUNDS + 1):
-        scores = np.stack([main_scores(tasks, Y, (total + answers[name]) / (_COPIES + n)) for name in names])
+        mixed = {name: (total + answers[name]) / (_COPIES + n) for name in names}
+        scores = np.stack([main_scores(tasks, Y, mixed[name], weights) for name in names])
         chosen = np.nan_to_num(scores, nan=-np.inf).argmax(0)
         value = scores[chosen, np.arange(len(tasks))]
         growing &= np.nan_to_num(value, nan=-np.inf) > np.nan_to_num(best, nan=np.inf)
@@ -156,7 +166,9 @@ def own_weights(
     }
 
 
-def best_thresholds(tasks: TaskSet, Y: NDArray[np.float32], packed: NDArray[np.floating]) -> list[float | None]:
+def best_thresholds(
+    tasks: TaskSet, Y: NDArray[np.float32], packed: NDArray[np.floating], weights: NDArray[np.floating] | None = None
+) -> list[float | None]:
     """Return the probability from which each binary task is positive for the largest F1 on honest answers.
 
     It lies half-way between two neighbouring answers; .5 where the labels have one class, None for tasks of other
@@ -170,17 +182,21 @@ def best_thresholds(tasks: TaskSet, Y: NDArray[np.float32], packed: NDArray[np.f
             found.append(None if task.kind != "binary" else 0.5)
             continue
         order = np.argsort(-z, kind="stable")
-        ranked, hits = z[order], y[order].cumsum()
-        f1 = 2 * hits / (np.arange(1, len(y) + 1) + y.sum())
+        mass = np.ones(len(y)) if weights is None else weights[seen, t].astype(np.float64)
+        ranked, hits = z[order], (mass * y)[order].cumsum()
+        f1 = 2 * hits / (mass[order].cumsum() + mass @ y)
         f1[:-1][ranked[:-1] == ranked[1:]] = -1.0  # equal answers fall on one side
         best = int(f1.argmax())
         found.append(float(expit((ranked[best] + ranked[min(best + 1, len(y) - 1)]) / 2)))
     return found
 
 
-def _promising(tasks: TaskSet, Y: NDArray[np.float32], answers: Mapping[str, NDArray[np.floating]]) -> list[str]:
+def _promising(
+    tasks: TaskSet, Y: NDArray[np.float32], answers: Mapping[str, NDArray[np.floating]],
+    weights: NDArray[np.floating] | None,
+) -> list[str]:  # fmt: skip
     """Return the best single methods, the best first."""
-    scores = {name: _mean(main_scores(tasks, Y, packed)) for name, packed in answers.items()}
+    scores = {name: _mean(main_scores(tasks, Y, packed, weights)) for name, packed in answers.items()}
     return sorted(answers, key=lambda name: -scores[name])[:_CANDIDATES]
 
 

@@ -46,6 +46,7 @@ def judge(
     costs: Mapping[str, Mapping[str, Any]] | None = None,
     max_models: int | None = None,
     isolated: Sequence[str] = (),
+    sample_weight: Mapping[str, NDArray[np.float32]] | None = None,
     random_state: int = 0,
 ) -> tuple[Scorecard, PlanChoice, Predictions]:
     """Return the scorecard, the plan, and the predictions with those of the plan.
@@ -62,6 +63,8 @@ def judge(
         {method: what its arm stands for}, see :data:`taskgroup.arms.Role`; what its name says when left out.
     rule, costs, max_models, isolated
         See :func:`make_plan`.
+    sample_weight : {"honest": (n, T), "test": (m, T)}, optional
+        How much each label counts, in every choice and every score.
     random_state : int
         Seed of the resamples behind intervals.
     """
@@ -69,21 +72,25 @@ def judge(
     arms = {name: family(name) for name in predictions["honest"]} if arms is None else arms
     served = {name: _served(by_seed) for name, by_seed in predictions["honest"].items() if arms[name] != "control"}
     Y = np.asarray(y_true["honest"], np.float32)
-    scale = {name: calibrate(tasks, Y, packed) for name, packed in served.items()}
+    mass = None if sample_weight is None else sample_weight["honest"]
+    scale = {name: calibrate(tasks, Y, packed, mass) for name, packed in served.items()}
     honest = {name: scale[name].apply(tasks, packed) for name, packed in served.items()}
     test = {name: scale[name].apply(tasks, _served(predictions["test"][name])) for name in honest}
-    choice = _choose(tasks, Y, honest, arms, rule, costs or {}, max_models)
+    choice = _choose(tasks, Y, mass, honest, arms, rule, costs or {}, max_models)
     added = {PLAN: choice.own} | ({} if choice.ungrouped is None else {UNGROUPED: choice.ungrouped})
     extended: dict[str, dict[str, Mapping[int | str, Packed]]] = {}
     for split, answers in (("honest", honest), ("test", test)):
         extended[split] = dict(predictions[split])
         extended[split] |= {name: {0: mixed(tasks, answers, weights)} for name, weights in added.items()}
-    scores = {name: _nanmean(main_scores(tasks, Y, outputs)) for name, outputs in honest.items()}
+    scores = {name: _nanmean(main_scores(tasks, Y, outputs, mass)) for name, outputs in honest.items()}
     together = _best(scores, arms, "one-model")
     alone = _best(scores, arms, "single-task")
     baseline = alone or together or choice.single
-    card = score(y_true, extended, tasks=tasks, costs=costs, baseline=baseline, random_state=random_state)
-    cuts = best_thresholds(tasks, Y, extended["honest"][PLAN][0])
+    card = score(
+        y_true, extended, tasks=tasks, costs=costs, baseline=baseline, sample_weight=sample_weight,
+        random_state=random_state,
+    )  # fmt: skip
+    cuts = best_thresholds(tasks, Y, extended["honest"][PLAN][0], mass)
     plan = make_plan(card, choice, scale, together, alone, arms, rule, isolated, thresholds=cuts)
     return card, plan, extended
 
@@ -172,6 +179,7 @@ def make_plan(
 def _choose(
     tasks: TaskSet,
     Y: NDArray[np.float32],
+    mass: NDArray[np.float32] | None,
     honest: Mapping[str, Floats],
     arms: Mapping[str, str],
     rule: Rule,
@@ -182,17 +190,17 @@ def _choose(
     if kind not in (*RULES, "within") or (kind == "within") != bool(margin):
         raise InvalidInputError(f"`plan` must be among {', '.join(RULES)} or like 'within=0.005'; got {rule!r}.")
     names = _affordable(honest, costs, max_models)
-    scores = {name: _nanmean(main_scores(tasks, Y, honest[name])) for name in names}
+    scores = {name: _nanmean(main_scores(tasks, Y, honest[name], mass)) for name in names}
     single = max(names, key=lambda name: scores[name])
     without = [name for name in names if arms[name] != "split"]
     tried = 0 < len(without) < len(names)
 
     def blended(some: Sequence[str]) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
         answers = {name: honest[name] for name in some}
-        common = _sorted(_within(greedy_weights(tasks, Y, answers), costs, max_models, single))
+        common = _sorted(_within(greedy_weights(tasks, Y, answers, weights=mass), costs, max_models, single))
         if max_models is not None:
             return common, dict.fromkeys(tasks.names, common)
-        return common, own_weights(tasks, Y, answers, common)
+        return common, own_weights(tasks, Y, answers, common, mass)
 
     def alone(some: Sequence[str]) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
         best = max(some, key=lambda name: scores[name])

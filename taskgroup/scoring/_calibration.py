@@ -1,6 +1,6 @@
 """How far stated confidence is from what comes true: the expected calibration error of T tasks at once.
 
-Samples are put into bins of equal numbers by their confidence, for bins of equal width are mostly empty where labels
+Samples are put into bins of equal weight by their confidence, for bins of equal width are mostly empty where labels
 are rare. In each bin the mean confidence is compared with the share that came true; the error is the mean of the
 absolute gaps, weighted by the samples of each bin.
 
@@ -26,7 +26,7 @@ _PER_BIN = 10  # fewer samples in a bin would show an error where there is none
 def calibration_error(
     came_true: NDArray[np.bool_],
     confidence: Floats,
-    labelled: NDArray[np.bool_],
+    mass: Floats,
     order: NDArray[np.intp] | None = None,
 ) -> Floats:
     """Return the expected calibration error of each task, in [0, 1]; NaN where nothing is labelled.
@@ -37,8 +37,8 @@ def calibration_error(
         Whether the event happened.
     confidence : ndarray of shape (T, n)
         Its stated probability.
-    labelled : ndarray of bool of shape (T, n)
-        Which samples count.
+    mass : ndarray of shape (T, n)
+        How much each sample counts; 0 where it has no label.
     order : ndarray of int of shape (T, n), optional
         Samples by confidence, where that is known already.
 
@@ -46,21 +46,21 @@ def calibration_error(
     --------
     >>> import numpy as np
     >>> happened = np.array([[True, False] * 20])
-    >>> calibration_error(happened, np.full((1, 40), 0.7), np.ones((1, 40), bool)).round(3).tolist()
+    >>> calibration_error(happened, np.full((1, 40), 0.7), np.ones((1, 40))).round(3).tolist()
     [0.2]
     """
     n_tasks = len(confidence)
-    size = labelled.sum(1)
+    size, n_labelled = mass.sum(1), (mass > 0).sum(1)
     order = confidence.argsort(axis=1) if order is None else order
     ranked = np.round(np.take_along_axis(confidence, order, 1), _DIGITS)
-    gap = np.take_along_axis(np.where(labelled, confidence - came_true, 0.0), order, 1)
+    gap = np.take_along_axis(mass * (confidence - came_true), order, 1)
     new = np.ones(ranked.shape, bool)  # equals are in one bin, that of the first, whatever their order
     new[:, 1:] = ranked[:, 1:] != ranked[:, :-1]
-    counts = np.take_along_axis(labelled, order, 1)
-    before: NDArray[np.intp] = np.cumsum(counts, axis=1) - counts
-    n_bins = np.clip(size // _PER_BIN, 1, _BINS)
-    place = np.maximum.accumulate(np.where(new, before, 0), axis=1) * n_bins[:, None] // np.maximum(size, 1)[:, None]
-    place = np.minimum(place, _BINS - 1) + _BINS * np.arange(n_tasks)[:, None]
+    counts = np.take_along_axis(mass, order, 1)
+    before = np.cumsum(counts, axis=1) - counts
+    n_bins = np.clip(n_labelled // _PER_BIN, 1, _BINS)[:, None]
+    share = np.maximum.accumulate(np.where(new, before, 0), axis=1) * n_bins / np.where(size > 0, size, 1.0)[:, None]
+    place = np.minimum(np.floor(share + 1e-9).astype(np.intp), _BINS - 1) + _BINS * np.arange(n_tasks)[:, None]
     sums = np.bincount(place.ravel(), gap.ravel(), n_tasks * _BINS).reshape(n_tasks, -1)
     error: Floats = np.divide(np.abs(sums).sum(1), size, out=np.full(n_tasks, np.nan), where=size > 0)
     return error

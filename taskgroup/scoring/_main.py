@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias, get_args
@@ -85,12 +86,13 @@ def main_of_kinds(choice: MetricChoice) -> dict[Kind, MainMetric]:
     return {kind: MAIN_METRICS[kind][name] if kind in having else DEFAULT_MAIN[kind] for kind in DEFAULT_MAIN}
 
 
-def jackknife(function: Function, y: Floats, outputs: Floats) -> tuple[float, Floats]:
+def jackknife(function: Function, y: Floats, outputs: Floats, mass: Floats | None = None) -> tuple[float, Floats]:
     """Return a user's metric on the labelled samples and, by leaving samples out, their influence, shape (n,).
 
     More than a hundred samples are left out in fifty groups, and a group's influence stands at its first sample: the
     spread of resampled values is right, what each sample does is not told. The groups depend on the number of samples
-    alone, so that tasks, methods and seeds stay paired.
+    alone, so that tasks, methods and seeds stay paired. Weights of labels are handed to functions that take
+    `sample_weight`, as those of scikit-learn do.
 
     References
     ----------
@@ -98,14 +100,19 @@ def jackknife(function: Function, y: Floats, outputs: Floats) -> tuple[float, Fl
     """
     influence = np.zeros(len(y))
     labelled = ~np.isnan(y)
-    value = _call(function, y[labelled], outputs[labelled]) if labelled.any() else float("nan")
+    given = mass if mass is not None and _takes_weights(function) else None
+
+    def call(rows: NDArray[np.bool_]) -> float:
+        return _call(function, y[rows], outputs[rows], None if given is None else given[rows])
+
+    value = call(labelled)
     if np.isnan(value):
         return value, influence
     n_parts = len(y) if len(y) <= _WHOLE else _PARTS
     part = np.random.default_rng(0).permutation(len(y)) % n_parts
     first = np.array([np.flatnonzero(part == g)[0] for g in range(n_parts)])
     touched = np.unique(part[labelled])
-    without = np.array([_call(function, y[keep], outputs[keep]) for keep in (labelled & (part != g) for g in touched)])
+    without = np.array([call(labelled & (part != g)) for g in touched])
     without[np.isnan(without)] = value
     influence[first[touched]] = (without.mean() - without) * (len(touched) - 1) / len(touched)
     return value, influence
@@ -125,11 +132,18 @@ def _refuse(choice: object, known: list[str]) -> None:
     raise InvalidInputError(f"`metric` must be one of {names}, or a function (y_true, outputs); got {choice!r}.")
 
 
-def _call(function: Function, y: Floats, outputs: Floats) -> float:
+def _takes_weights(function: Function) -> bool:
+    try:
+        return "sample_weight" in inspect.signature(function).parameters
+    except ValueError:  # functions written in C have no signature
+        return False
+
+
+def _call(function: Any, y: Floats, outputs: Floats, mass: Floats | None) -> float:
     """Return the value, NaN where the function says by a ValueError that it is undefined."""
     if not len(y):
         return float("nan")
     try:
-        return float(function(y, outputs))
+        return float(function(y, outputs) if mass is None else function(y, outputs, sample_weight=mass))
     except ValueError:
         return float("nan")

@@ -68,6 +68,7 @@ def evaluate(
     outputs: NDArray[Any],
     thresholds: Floats | None = None,
     mains: Mains = DEFAULT_MAIN,
+    weights: NDArray[Any] | None = None,
 ) -> Evaluation:
     """Return every metric of every task, and the influence of the samples on the main metrics.
 
@@ -84,6 +85,8 @@ def evaluate(
         of the largest F1 on these samples are taken.
     mains : dict
         The main metric of each kind of task.
+    weights : ndarray of shape (n, T), optional
+        How much each label counts; 1 when left out.
     """
     kinds: list[Kind] = list(dict.fromkeys(task.kind for task in tasks))
     names = dict.fromkeys(name for kind in METRICS if kind in kinds for name in metrics_of(kind, mains))
@@ -93,20 +96,23 @@ def evaluate(
     used = np.full(len(tasks), np.nan)
     for kind, columns, heads in _by_kind(tasks):
         targets = np.ascontiguousarray(y[:, columns].T, dtype=np.float64)
+        given = 1.0 if weights is None else np.asarray(weights[:, columns].T, np.float64)
+        mass = np.where(np.isnan(targets), 0.0, given)
         chosen = mains[kind]
         if kind == "multiclass":
             logits = np.asarray(outputs[:, heads], np.float64)
-            found, part = _multiclass(targets[0], logits, chosen.name)
+            found, part = _multiclass(targets[0], logits, mass[0], chosen.name)
             scores = logits[None]
         else:
             scores = np.ascontiguousarray(outputs[:, heads].T, dtype=np.float64)
             if kind == "binary":
-                given = None if thresholds is None else thresholds[columns]
-                found, part, used[columns] = _binary(targets, scores, given, chosen.name)
+                cuts = None if thresholds is None else thresholds[columns]
+                found, part, used[columns] = _binary(targets, scores, mass, cuts, chosen.name)
             else:
-                found, part = _regression(targets, scores)
+                found, part = _regression(targets, scores, mass)
         if chosen.function is not None:
-            pairs = [jackknife(chosen.function, *pair) for pair in zip(targets, scores, strict=True)]
+            masses = [None] * len(targets) if weights is None else mass
+            pairs = [jackknife(chosen.function, *own) for own in zip(targets, scores, masses, strict=True)]
             found[chosen.name] = np.array([value for value, _ in pairs])
             part = np.array([of_sample for _, of_sample in pairs])
         for name, value in found.items():
@@ -116,7 +122,9 @@ def evaluate(
     return Evaluation({name: values[name] for name in names}, main, influence, used)
 
 
-def chance_level(tasks: TaskSet, y: NDArray[Any], mains: Mains = DEFAULT_MAIN) -> Floats:
+def chance_level(
+    tasks: TaskSet, y: NDArray[Any], mains: Mains = DEFAULT_MAIN, weights: NDArray[Any] | None = None
+) -> Floats:
     """Return what the main metric is worth without looking at the inputs, shape (T,); NaN without labels.
 
     It is the metric of the shares of the classes, or of the mean target, given to every sample: AUC .5, R2 0, the
@@ -124,18 +132,21 @@ def chance_level(tasks: TaskSet, y: NDArray[Any], mains: Mains = DEFAULT_MAIN) -
     """
     level = np.array([{"auc": 0.5, "r2": 0.0}.get(mains[task.kind].name, np.nan) for task in tasks])
     for t, task in enumerate(tasks):
-        labels = y[~np.isnan(y[:, t]), t].astype(np.float64)
-        if np.isnan(level[t]) and len(labels):
-            level[t] = evaluate(TaskSet([task]), labels[:, None], _constant(task, labels), None, mains).main[0]
+        seen = ~np.isnan(y[:, t])
+        labels = y[seen, t].astype(np.float64)
+        mass = np.ones(len(labels)) if weights is None else np.asarray(weights[seen, t], np.float64)
+        if np.isnan(level[t]) and mass.any():
+            constant = _constant(task, labels, mass)
+            level[t] = evaluate(TaskSet([task]), labels[:, None], constant, None, mains, mass[:, None]).main[0]
     return level
 
 
-def _constant(task: Task, labels: Floats) -> Floats:
+def _constant(task: Task, labels: Floats, mass: Floats) -> Floats:
     """Return the outputs, (n, n_outputs), that say the same of every sample: shares of classes, or the mean."""
     if task.kind == "regression":
-        best = np.array([labels.mean()])
+        best = np.array([np.average(labels, weights=mass)])
     else:
-        shares = np.bincount(labels.astype(int), minlength=task.n_classes or 2) / len(labels)
+        shares = np.bincount(labels.astype(int), mass, minlength=task.n_classes or 2) / mass.sum()
         logs = np.log(np.maximum(shares, 1e-9))
         best = logs if task.kind == "multiclass" else logs[1:] - logs[:1]
     return np.tile(best, (len(labels), 1))
@@ -156,15 +167,15 @@ def _by_kind(tasks: TaskSet) -> list[tuple[Kind, NDArray[np.intp], NDArray[np.in
 
 
 def _binary(
-    y: Floats, scores: Floats, thresholds: Floats | None, main: str
+    y: Floats, scores: Floats, mass: Floats, thresholds: Floats | None, main: str
 ) -> tuple[dict[str, Floats], Floats, Floats]:
-    """Return metrics (T,), influence (T, n) on the main one and thresholds (T,), from (T, n) targets and logits."""
-    positive, negative = y == 1, y == 0
-    labelled = positive | negative
-    n_positive, n_negative = positive.sum(1).astype(float), negative.sum(1).astype(float)
-    counts = rank_counts(positive, negative, scores)
-    area, influence = auc(positive, negative, counts)
-    precision, of_precision = average_precision(positive, negative, counts, deep=main == "average_precision")
+    """Return metrics (T,), influence (T, n) on the main one and thresholds (T,); the inputs are (T, n)."""
+    positive = y == 1
+    ours, theirs = np.where(positive, mass, 0.0), np.where(positive, 0.0, mass)
+    n_positive, n_negative = ours.sum(1), theirs.sum(1)
+    counts = rank_counts(ours, theirs, scores)
+    area, influence = auc(ours, theirs, counts)
+    precision, of_precision = average_precision(ours, theirs, counts, deep=main == "average_precision")
     probability = expit(scores)
     losses = {
         "log_loss": -log_expit(np.where(positive, scores, -scores)),
@@ -175,21 +186,20 @@ def _binary(
         if thresholds is None:
             hits = n_positive[:, None] - counts.positives_below
             predicted = hits + n_negative[:, None] - counts.negatives_below  # positive when cutting at this score
-            f1_here = np.where(positive, 2 * hits / (predicted + n_positive[:, None]), -1.0)
+            f1_here = np.where(ours > 0, 2 * hits / (predicted + n_positive[:, None]), -1.0)
             best = scores[np.arange(len(scores)), f1_here.argmax(1)]
             thresholds = np.where(n_positive > 0, best, np.nan)
         chosen = scores >= thresholds[:, None]
-        true_positives = (chosen & positive).sum(1)
-        f1 = 2 * true_positives / ((chosen & labelled).sum(1) + n_positive)
+        f1 = 2 * (chosen * ours).sum(1) / ((chosen * mass).sum(1) + n_positive)
     two_classes = (n_positive > 0) & (n_negative > 0)
     values = {
         "auc": np.where(two_classes, area, np.nan),
         "average_precision": np.where(two_classes, precision, np.nan),
         "f1": np.where((n_positive > 0) & ~np.isnan(thresholds), f1, np.nan),
-        "ece": calibration_error(positive, probability, labelled, counts.order),
+        "ece": calibration_error(positive, probability, mass, counts.order),
     }
     for name in ("log_loss", "brier", *(["accuracy"] if main == "accuracy" else [])):
-        values[name], part = _mean(losses[name], labelled)
+        values[name], part = _mean(losses[name], mass)
         influence = part if name == main else influence
     if main in losses:
         return values, influence, thresholds
@@ -197,25 +207,25 @@ def _binary(
     return values, np.where(two_classes[:, None], influence, 0.0), thresholds
 
 
-def _mean(losses: Floats, labelled: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+def _mean(losses: Floats, mass: Floats) -> tuple[Floats, Floats]:
     """Return the mean (T,) over the labelled samples, NaN without any, and its influence (T, n)."""
-    n = labelled.sum(1)
-    mean = np.divide(np.where(labelled, losses, 0.0).sum(1), n, out=np.full(len(n), np.nan), where=n > 0)
-    influence = np.where(labelled, losses - mean[:, None], 0.0) / np.maximum(n, 1)[:, None]
+    n = mass.sum(1)
+    mean = np.divide((mass * losses).sum(1), n, out=np.full(len(n), np.nan), where=n > 0)
+    influence = np.where(mass > 0, mass * (losses - mean[:, None]), 0.0) / np.where(n > 0, n, 1.0)[:, None]
     return mean, influence
 
 
-def _multiclass(y: Floats, logits: Floats, main: str) -> tuple[dict[str, Floats], Floats]:
-    """Return the metrics and the influence (1, n) on the main one, from targets (n,) and logits (n, C)."""
-    labelled = ~np.isnan(y)
+def _multiclass(y: Floats, logits: Floats, mass: Floats, main: str) -> tuple[dict[str, Floats], Floats]:
+    """Return the metrics and the influence (1, n) on the main one, from targets (n,), logits (n, C) and masses (n,)."""
+    labelled = mass > 0
     influence = np.zeros((1, len(y)))
     if not labelled.any():
         return {name: np.array([np.nan]) for name in METRICS["multiclass"]}, influence
-    truth, guess = y[labelled].astype(int), logits[labelled].argmax(1)
+    truth, guess, own_mass = y[labelled].astype(int), logits[labelled].argmax(1), mass[labelled]
     n_classes = logits.shape[1]
-    hits = np.bincount(truth[truth == guess], minlength=n_classes)
-    sizes = np.bincount(truth, minlength=n_classes) + np.bincount(guess, minlength=n_classes)
     right = truth == guess
+    hits = np.bincount(truth[right], own_mass[right], minlength=n_classes)
+    sizes = np.bincount(truth, own_mass, minlength=n_classes) + np.bincount(guess, own_mass, minlength=n_classes)
     log_likelihood = log_softmax(logits[labelled], axis=1)
     probability = np.exp(log_likelihood)
     own = np.arange(len(truth)), truth
@@ -224,22 +234,22 @@ def _multiclass(y: Floats, logits: Floats, main: str) -> tuple[dict[str, Floats]
         "log_loss": -log_likelihood[own],
         "brier": np.square(probability).sum(1) - 2 * probability[own] + 1.0,
     }
-    values = {name: np.array([losses.mean()]) for name, losses in by_sample.items()}
+    means = {name: _mean(losses[None], own_mass[None]) for name, losses in by_sample.items()}
+    values = {name: value for name, (value, _) in means.items()}
     if main in by_sample:
-        influence[0, labelled] = (by_sample[main] - values[main]) / len(truth)
+        influence[0, labelled] = means[main][1][0]
     values["macro_f1"] = np.array([(2 * hits[sizes > 0] / sizes[sizes > 0]).mean()])
-    values["ece"] = calibration_error(right[None], probability.max(1)[None], np.ones((1, len(truth)), bool))
+    values["ece"] = calibration_error(right[None], probability.max(1)[None], own_mass[None])
     return values, influence
 
 
-def _regression(y: Floats, predicted: Floats) -> tuple[dict[str, Floats], Floats]:
-    """Return the metrics (T,) of regression tasks and the influence (T, n) on R2, from (T, n) targets and values."""
-    labelled = ~np.isnan(y)
-    n = labelled.sum(1).astype(float)
+def _regression(y: Floats, predicted: Floats, mass: Floats) -> tuple[dict[str, Floats], Floats]:
+    """Return the metrics (T,) of regression tasks and the influence (T, n) on R2; the inputs are (T, n)."""
+    labelled, n = ~np.isnan(y), mass.sum(1)
     with np.errstate(invalid="ignore", divide="ignore"):
-        mean = np.where(labelled, y, 0.0).sum(1) / n
-        spread = np.where(labelled, (y - mean[:, None]) ** 2, 0.0)
-        errors = np.where(labelled, (y - predicted) ** 2, 0.0)
+        mean = np.where(labelled, mass * y, 0.0).sum(1) / n
+        spread = np.where(labelled, mass * (y - mean[:, None]) ** 2, 0.0)
+        errors = np.where(labelled, mass * (y - predicted) ** 2, 0.0)
         total, residual = spread.sum(1), errors.sum(1)
         varies = total > np.finfo(float).eps * n * np.maximum(mean**2, np.finfo(float).tiny)
         r2 = np.where(varies, 1.0 - residual / total, np.nan)

@@ -39,6 +39,7 @@ def score(
     random_state: int = 0,
     metric: MetricChoice = None,
     task_weights: ArrayLike | Mapping[str, float] | None = None,
+    sample_weight: ArrayLike | Mapping[str, ArrayLike | None] | None = None,
     average: Literal["macro", "micro"] = "macro",
     kind: Callable[[str], str] = seed_kind,
 ) -> Scorecard:
@@ -72,6 +73,9 @@ def score(
         ...} says it by kind. Means and gains of log-loss and Brier score are negated, so that a gain is positive.
     task_weights : array-like of shape (T,) or {task: weight}, optional
         How much each task counts in the mean over tasks; in a dict tasks left out count 1. Equal when left out.
+    sample_weight : array-like of shape (n,) or (n, T), or {split: array-like}, optional
+        How much each row, or each label, counts in every metric; a label of weight 0 counts as missing. A function
+        given as `metric` gets them where it takes `sample_weight`.
     average : str
         "macro": every task counts the same. "micro": every label does, so a task counts by its labelled samples; for
         accuracy, log-loss and Brier score that is the value of all labels pooled. Weights of tasks come on top.
@@ -98,11 +102,13 @@ def score(
     """
     labels = y_true if isinstance(y_true, Mapping) else {split: y_true}
     outputs = cast(Mapping[str, Predictions], predictions if isinstance(y_true, Mapping) else {split: predictions})
+    weighing = sample_weight if isinstance(sample_weight, Mapping) else dict.fromkeys(labels, sample_weight)
     order = sorted(labels, key=lambda name: {"honest": 0, "valid": 0, "test": 2}.get(name, 1))
     if set(outputs) != set(order):
         raise InvalidInputError(f"`predictions` must have the splits {order} of `y_true`; got {sorted(outputs)}.")
     task_set = tasks if isinstance(tasks, TaskSet) else TaskSet(tasks or _default_names(labels[order[0]]))
     targets = {name: _check_targets(name, labels[name], task_set) for name in order}
+    masses = {name: _check_masses(name, weighing.get(name), targets[name]) for name in order}
     parsed = {name: _parse(name, outputs[name], len(targets[name]), task_set) for name in order}
     _check_same(parsed)
     methods = tuple(parsed[order[-1]])
@@ -111,13 +117,13 @@ def score(
     values: dict[str, dict[str, dict[str, Floats]]] = {name: {} for name in order}
     by_draw: dict[str, dict[str, Floats]] = {name: {} for name in order}
     counts = {name: np.stack([(~np.isnan(y)).sum(0), (y == 1).sum(0)]) for name, y in targets.items()}
-    sizes = {name: _sizes(task_set, mains, n, n_positive) for name, (n, n_positive) in counts.items()}
+    sizes = {name: _sizes(task_set, mains, y, masses[name]) for name, y in targets.items()}
     weights = _weights(task_set, task_weights, average)
     bounds = np.array([(mains[task.kind].low, mains[task.kind].high) for task in task_set]).T
     noise = {name: SeedNoise(main[name], kind) for name in order}
     for method in methods:
         by_split = {name: parsed[name][method] for name in order}
-        measured = _measure(task_set, targets, by_split, mains)
+        measured = _measure(task_set, targets, by_split, masses, mains)
         for name in order:
             found = measured[name]
             values[name][method] = found.values
@@ -130,7 +136,7 @@ def score(
             )  # fmt: skip
     return Scorecard(
         task_set, main, values, counts,
-        {name: chance_level(task_set, y, mains) for name, y in targets.items()},
+        {name: chance_level(task_set, y, mains, masses[name]) for name, y in targets.items()},
         baseline if baseline in methods else methods[0],
         Resampler(check_int("n_resamples", n_resamples, low=100), random_state),
         dict(costs or {}), mains, by_draw,
@@ -150,6 +156,7 @@ def _measure(
     tasks: TaskSet,
     targets: Mapping[str, NDArray[np.float32]],
     outputs: Mapping[str, Mapping[int | str, NDArray[np.float32]]],
+    masses: Mapping[str, Floats | None],
     mains: Mains,
 ) -> dict[str, _Scores]:
     """Return, by split, the scores of one method from its outputs by split and seed."""
@@ -163,7 +170,7 @@ def _measure(
         for s, (seed, draws) in enumerate(by_seed.items()):
             for d, draw in enumerate(draws):
                 chosen = None if split in _CHOICE else thresholds.get((seed, d), np.full(len(tasks), np.nan))
-                found = evaluate(tasks, targets[split], draw, chosen, mains)
+                found = evaluate(tasks, targets[split], draw, chosen, mains, masses[split])
                 if split in _CHOICE:
                     thresholds[seed, d] = found.thresholds
                 by_draw[s].append(found.main)
@@ -248,11 +255,39 @@ def _check_targets(split: str, y: ArrayLike, tasks: TaskSet) -> NDArray[np.float
     return targets
 
 
-def _sizes(tasks: TaskSet, mains: Mains, n: NDArray[np.int64], n_positive: NDArray[np.int64]) -> Floats:
-    """Return how many samples each task's main metric rests on, shape (T,)."""
+def _check_masses(split: str, given: ArrayLike | None, targets: NDArray[np.float32]) -> Floats | None:
+    """Return checked weights of the labels, (n, T); labels of weight 0 become missing in ``targets``."""
+    if given is None:
+        return None
+    weights = np.asarray(given, np.float64)
+    weights = weights[:, None] if weights.ndim == 1 else weights
+    if weights.shape not in (targets.shape, (len(targets), 1)):
+        raise InvalidInputError(
+            f"`sample_weight` of split {split!r} must have shape {targets.shape[:1]} or {targets.shape}; got "
+            f"{np.shape(given)}."
+        )
+    if not (np.isfinite(weights) & (weights >= 0)).all():
+        raise InvalidInputError(f"`sample_weight` of split {split!r} must be finite and not negative.")
+    weights = np.broadcast_to(weights, targets.shape)
+    targets[weights == 0] = np.nan
+    if np.isnan(targets).all():
+        raise InvalidInputError(f"`sample_weight` of split {split!r} must leave a label that counts; all weigh 0.")
+    return weights
+
+
+def _sizes(tasks: TaskSet, mains: Mains, y: NDArray[np.float32], weights: Floats | None) -> Floats:
+    """Return how many samples each task's main metric rests on, shape (T,); weights make them fewer."""
+    mass = np.where(np.isnan(y), 0.0, 1.0 if weights is None else weights)
     means = {"accuracy", "log_loss", "brier"}
     ranks = np.array([task.kind == "binary" and mains["binary"].name not in means for task in tasks])
-    return np.where(ranks, n_positive * (n - n_positive) / np.maximum(n, 1), n).astype(np.float64)
+    ours, theirs = _effective(np.where(y == 1, mass, 0.0)), _effective(np.where(y == 1, 0.0, mass))
+    return np.where(ranks, ours * theirs / np.maximum(ours + theirs, 1.0), _effective(mass))
+
+
+def _effective(mass: Floats) -> Floats:
+    """Return how many equal samples vary as much in their mean as these do (Kish), shape (T,)."""
+    squares = np.square(mass).sum(0)
+    return np.asarray(np.square(mass.sum(0)) / np.where(squares > 0, squares, 1.0))
 
 
 def _weights(tasks: TaskSet, given: ArrayLike | Mapping[str, float] | None, average: str) -> Floats:

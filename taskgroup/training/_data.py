@@ -82,6 +82,7 @@ class TrainingData:
             table.Y,
             table.rows("train"),
             table.rows("valid"),
+            table.label_weights,
         )
 
     @classmethod
