@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+
+from ._config import read_config
+from ._help import Option
 
 __all__ = [
     "DEFAULT_RUN",
@@ -27,10 +30,12 @@ DEFAULT_RUN = "taskgroup-run"
 
 
 def option(*names: str, **attributes: Any) -> Callable[[F], F]:
-    """Return a click option that also reads the environment variable TASKGROUP_<NAME>."""
+    """Return a click option of a ``section`` that also reads the environment variable TASKGROUP_<NAME>."""
     first = names[0].split("/")[0].lstrip("-")
     attributes.setdefault("envvar", f"TASKGROUP_{first.replace('-', '_').upper()}")
-    return click.option(*names, **attributes)
+    if isinstance(attributes.get("type"), click.IntRange):
+        attributes.setdefault("metavar", "N")
+    return click.option(*names, cls=Option, **attributes)
 
 
 class GroupCount(click.ParamType):  # type: ignore[type-arg]  # generic only since click 8.2
@@ -73,7 +78,7 @@ def common(command: F) -> F:
     """Add --json, -q, -v, --debug and --config."""
     for add in (
         click.option("--config", type=click.Path(exists=True, dir_okay=False), is_eager=True, expose_value=False,
-                     callback=_read_config, help="TOML file of defaults, by option name, also under [command]."),
+                     callback=read_config, help="TOML file of defaults, by name; of one command under [command]."),
         click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of a failure."),
         click.option("-v", "--verbose", is_flag=True, help="Say more, on stderr."),
         click.option("-q", "--quiet", is_flag=True, help="Say nothing but the result."),
@@ -85,36 +90,37 @@ def common(command: F) -> F:
 
 def data_options(command: F) -> F:
     """Add the DATA argument and the options that say how to read it."""
+    data = partial(option, section="Data")
     for add in (
-        option("--test", type=ShareOrFile(), default=0.2, show_default=True,
-               help="Share of test rows when the data has no split, or the file of the test rows."),
-        option("--valid", type=ShareOrFile(), default=0.2, show_default=True,
-               help="Share of validation rows when the data has no split, or the file of the validation rows."),
-        option("--train", type=click.Path(exists=True), default=None,
-               help="File of the training rows, with --test FILE; in place of DATA."),
-        option("--deduplicate", is_flag=True, help="Keep one of rows with the same features."),
-        option("--time-split", default=None, metavar="COLUMN", help="Part by time: the latest rows are test rows."),
-        option("--group-split", default=None, metavar="COLUMN",
-               help="Keep rows with the same value here (patient, scaffold, user) in one part."),
-        option("--split", default=None, metavar="COLUMN", help="Column that says the part of a row, or its fold."),
-        option("--strict", is_flag=True, help="Refuse tasks with one class only instead of leaving them out."),
-        option("--hide-labels", type=click.FloatRange(0.0, 0.99), default=0.0,
-               help="Hide this share of the training and validation labels."),
-        option("--long", type=(str, str, str), default=None, metavar="SAMPLE TASK VALUE",
-               help="Columns of a table with one label a row."),
-        option("--weight", default=None, metavar="COLUMN", help="Column of row weights."),
-        option("--id", default=None, metavar="COLUMN", help="Column that says what rows are called."),
-        option("--decimal", type=click.Choice((".", ",")), default=None, help="What separates decimals in text."),
-        option("--not-missing", multiple=True, metavar="WORD", help="Word that is a value, such as none."),
-        option("--missing", multiple=True, metavar="MARK",
-               help="Further word or number that means missing, such as -999."),
-        option("--positive", multiple=True, metavar="TASK=WORD", help="Positive class of a binary task."),
-        option("--kind", "kinds", multiple=True, metavar="NAME=KIND",
-               help="Kind where the guess is wrong: binary, multiclass or regression; words or numbers of a feature."),
-        option("--keep", multiple=True, metavar="GLOB", help="Columns that are features although they look like none."),
-        option("--ignore", multiple=True, metavar="GLOB", help="Columns that are neither feature nor target."),
-        option("--targets", multiple=True, metavar="GLOB",
-               help="Target columns; tasks to keep of an npz or bundled table."),
+        data("--test", type=ShareOrFile(), default=0.2, show_default=True,
+             help="Share of test rows when the data has no split, or the file of the test rows."),
+        data("--valid", type=ShareOrFile(), default=0.2, show_default=True,
+             help="Share of validation rows when the data has no split, or the file of the validation rows."),
+        data("--train", type=click.Path(exists=True), default=None,
+             help="File of the training rows, with --test FILE; in place of DATA."),
+        data("--deduplicate", is_flag=True, help="Keep one of rows with the same features."),
+        data("--time-split", default=None, metavar="COLUMN", help="Part by time: the latest rows are test rows."),
+        data("--group-split", default=None, metavar="COLUMN",
+             help="Keep rows with the same value here (patient, scaffold, user) in one part."),
+        data("--split", default=None, metavar="COLUMN", help="Column that says the part of a row, or its fold."),
+        data("--strict", is_flag=True, help="Refuse tasks with one class only instead of leaving them out."),
+        data("--hide-labels", metavar="SHARE", type=click.FloatRange(0.0, 0.99), default=0.0,
+             help="Hide this share of the training and validation labels."),
+        data("--long", type=(str, str, str), default=None, metavar="SAMPLE TASK VALUE",
+             help="Columns of a table with one label a row."),
+        data("--weight", default=None, metavar="COLUMN", help="Column of row weights."),
+        data("--id", default=None, metavar="COLUMN", help="Column that says what rows are called."),
+        data("--decimal", type=click.Choice((".", ",")), default=None, help="What separates decimals in text."),
+        data("--not-missing", multiple=True, metavar="WORD", help="Word that is a value, such as none."),
+        data("--missing", multiple=True, metavar="MARK",
+             help="Further word or number that means missing, such as -999."),
+        data("--positive", multiple=True, metavar="TASK=WORD", help="Positive class of a binary task."),
+        data("--kind", "kinds", multiple=True, metavar="NAME=KIND",
+             help="Kind where the guess is wrong: binary, multiclass or regression; words or numbers of a feature."),
+        data("--keep", multiple=True, metavar="GLOB", help="Columns that are features although they look like none."),
+        data("--ignore", multiple=True, metavar="GLOB", help="Columns that are neither feature nor target."),
+        data("--targets", multiple=True, metavar="GLOB",
+             help="Target columns; tasks to keep of an npz or bundled table."),
         click.argument("data", default="digits", metavar="[DATA]"),
     ):  # fmt: skip
         command = add(command)
@@ -124,9 +130,8 @@ def data_options(command: F) -> F:
 def overwrite(command: F) -> F:
     """Add --resume and --force."""
     command = click.option("--force", is_flag=True, help="Replace what an earlier run left.")(command)
-    return click.option("--resume", is_flag=True, help="Go on: skip what is finished, refuse if inputs changed.")(
-        command
-    )
+    add = click.option("--resume", is_flag=True, help="Go on: skip what is finished, refuse if inputs changed.")
+    return add(command)
 
 
 def run_option(command: F) -> F:
@@ -140,24 +145,3 @@ def run_argument(command: F) -> F:
     command = click.argument("run_directory", required=False, metavar="[RUN]")(command)
     return option("--run", "--out", "run_named", envvar="TASKGROUP_RUN", default=DEFAULT_RUN, show_default=True,
                   type=click.Path(file_okay=False), help="Run directory, where no RUN is given.")(command)  # fmt: skip
-
-
-def _read_config(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
-    if value is None:
-        return
-    try:
-        document = tomllib.loads(Path(value).read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise click.BadParameter(f"{value}: not valid TOML ({error}).", ctx, param) from None
-    names = {name: p for p in ctx.command.params for name in (p.name or "", *(o.lstrip("-") for o in p.opts))}
-    flat = {key: item for key, item in document.items() if not isinstance(item, dict)}
-    own = document.get(ctx.info_name or "", {})
-    for key in own:
-        if key.replace("_", "-") not in names and key not in names:
-            raise click.BadParameter(f"{value}: `{ctx.info_name}` has no option {key!r}.", ctx, param)
-    defaults = {}
-    for key, item in {**flat, **own}.items():
-        parameter = names.get(key) or names.get(key.replace("_", "-"))
-        if parameter is not None:
-            defaults[parameter.name or ""] = item
-    ctx.default_map = {**(ctx.default_map or {}), **defaults}

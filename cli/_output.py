@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ._progress import Progress
 
 __all__ = ["Output"]
-
-Progress = Callable[[str, int, int], None]
 
 
 class Output:
@@ -23,7 +25,8 @@ class Output:
         from rich.console import Console
 
         self.as_json, self.quiet, self.verbose = as_json, quiet, verbose
-        width = None if sys.stdout.isatty() else 110
+        self.steps: Sequence[str] = ()  # of a command that takes several
+        width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 110
         self._out = Console(file=sys.stdout, width=width, highlight=False, soft_wrap=False)
         self._err = Console(file=sys.stderr, highlight=False, soft_wrap=True)
         logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(message)s", stream=sys.stderr)
@@ -57,39 +60,42 @@ class Output:
         self._out.print(text, style=style, markup=False, soft_wrap=not wrap)
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-        """Print a table on stdout; numbers align right."""
+        """Print a table on stdout, columns in the order of their importance: what does not fit is left out, and named.
+
+        Numbers align right; words are broken at the width of the page.
+        """
         from rich.table import Table
         from rich.text import Text
 
-        table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
-        for j, column in enumerate(columns):
-            numeric = all(isinstance(row[j], (int, float, type(None))) for row in rows)
-            table.add_column(column, justify="right" if numeric else "left", overflow="fold")
-        for row in rows:
-            table.add_row(*(Text(_cell(value)) for value in row))
+        cells = [[_cell(value) for value in row] for row in rows]
+        numeric = [all(isinstance(row[j], (int, float, type(None))) for row in rows) for j in range(len(columns))]
+        kept = _fitting(columns, cells, numeric, self._out.width)
+        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+        for column, right in list(zip(columns, numeric, strict=True))[:kept]:
+            table.add_column(column, justify="right" if right else "left", overflow="fold", no_wrap=right)
+        for row in cells:
+            table.add_row(*map(Text, row[:kept]))
+        self.line(title, style="bold")
         self._out.print(table)
+        if kept < len(columns):
+            self.line(f"(no room for {', '.join(columns[kept:])}: --json, or a wider window)", style="dim")
 
     @contextmanager
     def stage(self, name: str) -> Iterator[Progress]:
-        """Yield a progress callback; say how long the stage took when it ends."""
+        """Yield a progress callback of a step; say how long it took when it ends."""
+        from ._progress import bars, lines
+
         started = time.perf_counter()
-        if self._err.is_terminal and not self.quiet:
-            from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
-            from rich.progress import Progress as Bars
-
-            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-            with Bars(*columns, console=self._err, transient=True) as bars:
-                ids: dict[str, Any] = {}
-
-                def advance(stage: str, done: int, total: int) -> None:
-                    if stage not in ids:
-                        ids[stage] = bars.add_task(stage, total=total)
-                    bars.update(ids[stage], completed=done, total=total)
-
-                yield advance
-        else:
+        where = f"{self.steps.index(name) + 1} of {len(self.steps)} {name}" if name in self.steps else name
+        if self.quiet:
             yield _silent
-        self.note(f"{name}: {time.perf_counter() - started:.1f} s")
+        elif self._err.is_terminal:
+            with bars(self._err, where) as progress:
+                yield progress
+        else:
+            with lines(self.note, where) as progress:
+                yield progress
+        self.note(f"{where}: {time.perf_counter() - started:.1f} s")
 
     def _warn(self, message: Any, category: Any, *_: Any) -> None:
         if self.verbose or not issubclass(category, (DeprecationWarning, PendingDeprecationWarning, FutureWarning)):
@@ -98,6 +104,18 @@ class Output:
 
 def _silent(stage: str, done: int, total: int) -> None:
     return
+
+
+def _fitting(columns: Sequence[str], cells: Sequence[Sequence[str]], numeric: Sequence[bool], width: int) -> int:
+    """Return how many columns stand side by side, where words may be broken to lines of half of the page."""
+    least = []
+    for j, column in enumerate(columns):
+        longest = max([len(column), *(len(row[j]) for row in cells)])
+        least.append(longest if numeric[j] else min(longest, max(len(column), width // 2)))
+    kept = 1
+    while kept < len(columns) and sum(least[: kept + 1]) + 2 * kept <= width:
+        kept += 1
+    return kept
 
 
 def _cell(value: Any) -> str:

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from taskgroup.exceptions import ArtifactError, InvalidInputError
 
+from ._data import load_data
 from ._options import DEFAULT_RUN
 
 if TYPE_CHECKING:
     from taskgroup.data import TaskTable
 
-__all__ = ["OUTPUTS", "Run", "data_settings", "load_data"]
+__all__ = ["OUTPUTS", "Run"]
 
 _FREE = ("jobs", "executor")  # settings that no result depends on
 
@@ -46,10 +47,16 @@ class Run:
         if folder.exists() and not folder.is_dir():
             raise ArtifactError(f"{folder}: is a file; choose another --out.")
         if folder.is_dir() and any(folder.iterdir()):
-            if not force:
-                raise ArtifactError(f"{folder}: the directory is not empty; use --resume, --force or another --out.")
             if not (folder / "run.json").is_file():
-                raise ArtifactError(f"{folder}: not a run directory of taskgroup, so --force does not touch it.")
+                raise ArtifactError(
+                    f"{folder}: the directory is not empty and holds no run, so not even --force touches it; "
+                    "choose another --out."
+                )
+            if not force:
+                raise ArtifactError(
+                    f"{folder}: {_holds(folder)}. Go on with it by --resume, replace it by --force, keep it by another "
+                    f"--out, or look at it: `taskgroup report {folder}`."
+                )
         return folder
 
     @classmethod
@@ -192,55 +199,15 @@ class Run:
         write_json(self.path / "run.json", "run", self.document)
 
 
-def data_settings(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the JSON-able description of a table from which it can be loaded again."""
-    from taskgroup.data import BUNDLED
+def _holds(folder: Path) -> str:
+    """Return in words what run is in the folder, and how far it came."""
+    from taskgroup._artifact import read_json
 
-    same = (
-        "hide_labels", "strict", "seed", "decimal", "id", "split", "group_split", "time_split", "weight", "deduplicate",
-    )  # fmt: skip
-    lists = ("targets", "ignore", "keep", "missing", "not_missing")
-    files = {part: given[part] for part in ("valid", "test") if isinstance(given[part], str)}
-    if given["train"] is not None or files:
-        files = {"train": given["train"] or given["data"], **files}
-        source: Any = {part: str(Path(name).resolve()) for part, name in files.items()}
-    else:
-        source = given["data"] if given["data"] in BUNDLED else str(Path(given["data"]).resolve())
-    return {
-        **{name: given[name] for name in same},
-        **{name: list(given[name]) for name in lists},
-        **{part: 0.2 if part in files else given[part] for part in ("valid", "test")},
-        "source": source,
-        "long": None if given["long"] is None else list(given["long"]),
-        "kinds": dict(_pair("--kind", text) for text in given["kinds"]),
-        "positive": dict(_pair("--positive", text) for text in given["positive"]),
-    }
-
-
-def load_data(settings: Mapping[str, Any]) -> tuple[TaskTable, dict[str, str]]:
-    """Return the table described by ``settings`` without its unusable tasks, and the reasons they are left out."""
-    from taskgroup.data import drop_degenerate, hide_labels, load_table
-
-    same = (
-        "targets", "ignore", "keep", "kinds", "positive", "missing", "not_missing", "decimal", "id", "split",
-        "group_split", "time_split", "weight", "long", "deduplicate", "valid", "test",
-    )  # fmt: skip
-    options = {name: settings[name] for name in same if name in settings}
-    table = load_table(settings["source"], random_state=settings["seed"], **options)
-    if settings["hide_labels"]:
-        table = hide_labels(table, settings["hide_labels"], settings["seed"])
-    table, reasons = drop_degenerate(table)
-    if reasons and settings["strict"]:
-        name, reason = next(iter(reasons.items()))
-        raise InvalidInputError(f"{table.name}: task {name!r} has {reason}; leave it out, or run without --strict.")
-    return table, reasons
-
-
-def _pair(option: str, text: str) -> tuple[str, str]:
-    name, equals, value = text.rpartition("=")
-    if not equals:
-        raise InvalidInputError(f"{option} must look like NAME=VALUE; got {text!r}.")
-    return name.strip("'\""), value
+    document = read_json(folder / "run.json", "run")
+    steps = document.get("steps", {})
+    left = [name for name in OUTPUTS if steps.get(name, {}).get("status") != "done"]
+    data = Path(str(document.get("inputs", {}).get("path", "other data"))).name
+    return f"holds a {'finished run' if not left else f'run that is not past {left[0]}'} of {data}"
 
 
 def _plain(value: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,10 @@ from ._run import Run
 if TYPE_CHECKING:
     from taskgroup.data import TaskTable
 
-__all__ = ["cluster_step", "profile_step", "report_step", "retrain_step", "show_groups", "show_scores"]
+__all__ = [
+    "check_retrain", "cluster_step", "profile_step", "report_step", "retrain_step", "show_answer", "show_groups",
+    "show_scores",
+]  # fmt: skip
 
 
 def profile_step(
@@ -81,25 +84,41 @@ def _table_for_gain(run: Run, output: Output) -> TaskTable | None:
         return None
 
 
+def check_retrain(table: TaskTable, settings: Mapping[str, Any]) -> None:
+    """Raise when what is asked of the retraining is unknown, or cannot be fitted on this table."""
+    from taskgroup.experiment import check_request
+
+    check_request(table, **_lineup(settings))
+
+
 def retrain_step(run: Run, table: TaskTable, settings: Mapping[str, Any], output: Output, *, resume: bool) -> None:
     """Fit every arm with every learner; write models/, scores.csv, scores.json, ledger.json and plan.json."""
     from taskgroup.experiment import retrain
     from taskgroup.grouping import Grouping
-    from taskgroup.learners import ARCHITECTURES
 
     grouping = Grouping.load(run.need("grouping.json", "cluster"))
-    networks = {"tune_by": settings["tune"], "start": settings["start"], "shared_layers": settings["shared_layers"]}
     with run.step("retrain", settings), output.stage("retrain") as progress, _executor(settings["executor"]) as pool:
         result = retrain(
-            table, grouping, learners=settings["learners"], arch=settings["arch"], encoder=settings["encoder"],
-            arms=settings["arms"], methods=settings["methods"],
-            options=dict.fromkeys(("nets", "wide-nets", *ARCHITECTURES), networks), seeds=settings["seeds"],
-            folds=settings["folds"] or "auto", draws=settings["draws"], answers=settings["answers"],
-            plan=settings["rule"], max_models=settings["max_models"], random_state=settings["seed"],
-            jobs=settings["jobs"], executor=pool, out=run.path, resume=resume, progress=progress,
+            table, grouping, **_lineup(settings), seeds=settings["seeds"], folds=settings["folds"] or "auto",
+            draws=settings["draws"], answers=settings["answers"], max_models=settings["max_models"],
+            random_state=settings["seed"], jobs=settings["jobs"], executor=pool, out=run.path, resume=resume,
+            progress=progress,
         )  # fmt: skip
     for name, reason in result.ledger["failed"].items():
         output.note(f"{name} failed and is left out: {reason}")
+
+
+def _lineup(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments that say what is fitted, and by what rule the plan is chosen."""
+    from taskgroup.learners import ARCHITECTURES
+
+    networks = {"tune_by": settings["tune"], "start": settings["start"], "shared_layers": settings["shared_layers"]}
+    same = ("learners", "arch", "encoder", "arms", "methods")
+    return {
+        **{name: settings[name] for name in same},
+        "options": dict.fromkeys(("nets", "wide-nets", *ARCHITECTURES), networks),
+        "plan": settings["rule"],
+    }
 
 
 def report_step(run: Run, output: Output) -> str:
@@ -111,6 +130,46 @@ def report_step(run: Run, output: Output) -> str:
     return str(path)
 
 
+def show_answer(run: Run, output: Output) -> None:
+    """Print the answer: what to serve, what it gains, and what a cheaper choice would lose."""
+    from taskgroup._artifact import read_json
+
+    answer = read_json(run.path / "plan.json", "plan")["answer"]
+    output.line(answer["headline"], style="bold")
+    for line in answer["lines"]:
+        output.line(f"- {line}")
+    output.line()
+    cheaper = [
+        (row["plan"], f"{row['loss']:+.4f}", row["models"], _interval(row["ci95"], "+.3f"), row["test"],
+         _megabytes(row["bytes"]))
+        for row in answer["cheaper"]
+    ]  # fmt: skip
+    if cheaper:
+        heads = ("instead of the plan", "change", "models", "95 % interval", "test", "MB")
+        output.table("What a cheaper choice would lose", heads, cheaper)
+        output.line()
+
+
+def show_scores(run: Run, output: Output) -> None:
+    """Print the scorecard."""
+    from taskgroup._artifact import read_json
+
+    scores = read_json(run.path / "scores.json", "scores")
+    costs = scores["methods"]
+    rows = []
+    for row in scores["summary"]:
+        cost = costs[row["method"]]
+        rows.append(
+            (row["method"], row["mean"], cost.get("n_models"), _interval(row["ci95"], ".3f"),
+             cost.get("train_seconds"), row["better"], row["worse"], _megabytes(cost.get("bytes")))
+        )  # fmt: skip
+    columns = ("method", "test", "models", "95 % interval", "CPU s", "better", "worse", "MB")
+    output.table(
+        f"Scorecard: mean over tasks; share of tasks better and worse than {scores['baseline']}", columns, rows
+    )
+    output.line()
+
+
 def show_groups(run: Run, output: Output) -> None:
     """Print the groups and how sure they are."""
     from taskgroup._artifact import read_json
@@ -119,44 +178,16 @@ def show_groups(run: Run, output: Output) -> None:
     grouping = Grouping.load(run.path / "grouping.json")
     summary = read_json(run.path / "cluster.json", "cluster")
     rows = [(g, len(names), _shorten(names)) for g, names in enumerate(grouping.groups)]
-    output.table(f"{grouping.n_groups} groups of {grouping.n_tasks} tasks", ("group", "tasks", "names"), rows)
+    word = "group" if grouping.n_groups == 1 else "groups"
+    output.table(f"{grouping.n_groups} {word} of {grouping.n_tasks} tasks", ("group", "tasks", "names"), rows)
     if summary.get("message"):
         output.line(str(summary["message"]))
     output.line()
 
 
-def show_scores(run: Run, output: Output) -> None:
-    """Print the answer, the scorecard, and what a cheaper choice would lose."""
-    from taskgroup._artifact import read_json
-
-    scores = read_json(run.path / "scores.json", "scores")
-    plan = read_json(run.path / "plan.json", "plan")
-    answer, costs = plan["answer"], scores["methods"]
-    output.line(answer["headline"], style="bold")
-    for line in answer["lines"]:
-        output.line(f"- {line}")
-    output.line()
-    rows = []
-    for row in scores["summary"]:
-        low, high = row["ci95"]
-        cost = costs[row["method"]]
-        rows.append(
-            (row["method"], row["mean"], f"{low:.4f} to {high:.4f}" if low is not None else "-", row["better"],
-             row["worse"], cost.get("n_models"), _megabytes(cost.get("bytes")), cost.get("train_seconds"))
-        )  # fmt: skip
-    columns = ("method", "test score", "95 % interval", "better", "worse", "models", "MB", "CPU s")
-    output.table(
-        f"Scorecard (mean over tasks; share of tasks better or worse than {scores['baseline']})", columns, rows
-    )
-    output.line()
-    cheaper = [
-        (row["plan"], row["models"], _megabytes(row["bytes"]), row["test"], f"{row['loss']:+.4f}",
-         f"{row['ci95'][0]:+.4f} to {row['ci95'][1]:+.4f}")
-        for row in answer["cheaper"]
-    ]  # fmt: skip
-    if cheaper:
-        heads = ("instead of the plan", "models", "MB", "test score", "against the plan", "95 % interval")
-        output.table("What a cheaper choice would lose", heads, cheaper)
+def _interval(ci95: Sequence[float | None], how: str) -> str:
+    low, high = ci95
+    return "-" if low is None or high is None else f"{low:{how}} to {high:{how}}"
 
 
 def _megabytes(size: float | None) -> float | None:
@@ -171,9 +202,7 @@ def _executor(address: str | None) -> Iterator[Any]:
         return
     from taskgroup.exceptions import InvalidInputError, MissingDependencyError
 
-    scheme, _, place = address.partition("://")
-    if scheme != "dask" or not place:
-        raise InvalidInputError(f"--executor must look like dask://HOST:PORT; got {address!r}.")
+    place = address.removeprefix("dask://")
     try:
         from distributed import Client
     except ImportError:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
+from ._help import Command
 from ._options import common, data_options, option
 
 if TYPE_CHECKING:
@@ -16,9 +17,18 @@ if TYPE_CHECKING:
 __all__ = ["check"]
 
 
-@click.command(short_help="Say how DATA is read, without training.")
+@click.command(
+    cls=Command, short_help="Say how DATA is read, without training.",
+    examples=(
+        "taskgroup check digits",
+        "taskgroup check data.csv --targets 'y_*'",
+        "taskgroup check data.csv --targets 'y_*' --positive y_tox=bad --group-split patient",
+    ),
+)  # fmt: skip
 @data_options
-@option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of a drawn split.")
+@option(
+    "--seed", section="Compute", type=click.IntRange(0), default=0, show_default=True, help="Seed of a drawn split."
+)
 @common
 def check(**given: Any) -> None:
     """Say how DATA is read: rows, parts, features, ignored columns, tasks, classes, and every doubtful guess.
@@ -26,8 +36,8 @@ def check(**given: Any) -> None:
     A warning names the option that changes the guess. Nothing is trained and nothing is written; the same options work
     for `taskgroup run` and `taskgroup profile`.
     """
+    from ._data import data_settings, load_data
     from ._output import Output
-    from ._run import data_settings, load_data
 
     output = Output.of(given)
     table, left_out = load_data(data_settings(given))

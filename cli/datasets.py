@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from ._help import Command
 from ._options import common
 
 __all__ = ["datasets"]
@@ -23,7 +24,10 @@ FORMATS = {
 }
 
 
-@click.command(short_help="List the bundled tables and the file formats that can be read.")
+@click.command(
+    cls=Command, short_help="List the bundled tables and the file formats that can be read.",
+    examples=("taskgroup datasets", "taskgroup datasets --json"),
+)  # fmt: skip
 @common
 def datasets(**given: Any) -> None:
     """List the bundled tables and the file formats that can be read; `taskgroup check FILE` says how one is read."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from ._help import Command
 from ._options import common
 
 __all__ = ["doctor"]
@@ -15,7 +16,10 @@ __all__ = ["doctor"]
 EXTRAS = {"parquet": "pyarrow", "dask": "distributed", "lightning": "lightning", "transformers": "transformers"}
 
 
-@click.command(short_help="Show versions, extras, cores and thread settings.")
+@click.command(
+    cls=Command, short_help="Show versions, extras, cores and thread settings.",
+    examples=("taskgroup doctor", "taskgroup doctor --json"),
+)  # fmt: skip
 @common
 def doctor(**given: Any) -> None:
     """Show versions, extras, cores and thread settings, and warn of what would slow a run down."""

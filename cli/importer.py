@@ -8,12 +8,19 @@ from typing import Any
 
 import click
 
+from ._help import Command
 from ._options import common, overwrite, run_option
 
 __all__ = ["import_command"]
 
 
-@click.command("import", short_help="Import training dynamics of Dataset Cartography.")
+@click.command(
+    "import", cls=Command, short_help="Import training dynamics of Dataset Cartography.",
+    examples=(
+        "taskgroup import dynamics --out imported",
+        "taskgroup import dynamics/a dynamics/b dynamics/c --out imported --force",
+    ),
+)  # fmt: skip
 @click.argument("folders", nargs=-1, required=True, type=click.Path(exists=True, file_okay=False), metavar="FOLDER...")
 @run_option
 @overwrite

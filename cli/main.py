@@ -5,20 +5,24 @@ Command modules import only click and the standard library at their top, so that
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
 import traceback
 from types import FrameType
+from typing import NoReturn
 
 import click
 
 from taskgroup import __version__
 
+from ._help import Commands
 from .check import check
 from .cluster import cluster
 from .datasets import datasets
 from .doctor import doctor
+from .help import help_command
 from .importer import import_command
 from .predict import predict
 from .profile import profile
@@ -28,17 +32,37 @@ from .run import run
 
 __all__ = ["main"]
 
+WORDS = {
+    "task": "a column of labels or values to predict",
+    "Data Map": "of a task: how sure, and how steady, a model in training is of every sample",
+    "group": "tasks that are trained together",
+    "learner": "what is trained: linear, extra-trees, nets, ...",
+    "arm": "which tasks a model has: all-in-one (all of them), per-task (one each), grouped (a group each), ...",
+    "method": "a learner with an arm, such as nets/grouped",
+    "honest": "answers for rows that the answering model was not fitted to",
+    "plan": "the weighted methods that serve every task; `predict` serves it",
+}
+"""What the pages of help take for granted."""
+
 
 @click.group(
+    cls=Commands,
+    sections={
+        "Steps": ("run", "profile", "cluster", "retrain", "report"),
+        "Use a run": ("predict",),
+        "Before you start": ("check", "datasets", "import", "doctor", "help"),
+    },
+    words=WORDS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Start with `taskgroup run`: the whole pipeline on the bundled digits, two to three minutes.",
+    epilog="Start with `taskgroup run`: the whole pipeline on the bundled digits, two to three minutes. "
+    "Completion of commands and options: `taskgroup help completion`.",
 )
 @click.version_option(__version__, prog_name="taskgroup")
 def taskgroup() -> None:
     """Find out which tasks should be trained together, and whether it is worth it."""
 
 
-for command in (check, run, profile, cluster, retrain, report, predict, datasets, import_command, doctor):
+for command in (check, run, profile, cluster, retrain, report, predict, datasets, import_command, doctor, help_command):
     taskgroup.add_command(command)
 
 
@@ -47,9 +71,13 @@ class Terminated(BaseException):
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line and exit: 0 done, 1 failed, 2 usage, 130 Ctrl-C, 143 SIGTERM."""
+    """Run the command line and exit: 0 done, 1 failed, 2 usage, 130 Ctrl-C, 143 SIGTERM.
+
+    With --json stdout holds one JSON document in any case: the result, or {"error": {"kind", "message", "exit_code"}}.
+    """
     args = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in args or bool(os.environ.get("TASKGROUP_DEBUG"))
+    as_json = "--json" in args
     signal.signal(signal.SIGTERM, _terminate)
     try:
         taskgroup.main(args=args, prog_name="taskgroup", standalone_mode=False)
@@ -57,25 +85,35 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(error.exit_code)
     except click.ClickException as error:
         error.show()
-        sys.exit(error.exit_code)
+        _fail("usage", error.format_message(), error.exit_code, as_json=as_json)
     except click.Abort:
-        click.echo("taskgroup: interrupted; finished parts are saved, go on with --resume.", err=True)
-        sys.exit(130)
+        text = "interrupted; finished parts are saved, go on with --resume."
+        click.echo(f"taskgroup: {text}", err=True)
+        _fail("interrupted", text, 130, as_json=as_json)
     except Terminated:
-        click.echo("taskgroup: terminated; finished parts are saved, go on with --resume.", err=True)
-        sys.exit(143)
+        text = "terminated; finished parts are saved, go on with --resume."
+        click.echo(f"taskgroup: {text}", err=True)
+        _fail("terminated", text, 143, as_json=as_json)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except Exception as error:
         if debug:
             traceback.print_exc()
-        click.echo(_one_line(error), err=True)
-        sys.exit(1)
+        text = _one_line(error)
+        click.echo(f"taskgroup: {text}", err=True)
+        _fail(type(error).__name__, text, 1, as_json=as_json)
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:
     raise Terminated
+
+
+def _fail(kind: str, message: str, code: int, *, as_json: bool) -> NoReturn:
+    """Exit, with the failure as JSON on stdout where JSON was asked for."""
+    if as_json:
+        click.echo(json.dumps({"error": {"kind": kind, "message": message, "exit_code": code}}, ensure_ascii=False))
+    sys.exit(code)
 
 
 def _one_line(error: Exception) -> str:
@@ -83,5 +121,5 @@ def _one_line(error: Exception) -> str:
 
     text = " ".join(str(error).split())
     if isinstance(error, (TaskGroupError, OSError)):
-        return f"taskgroup: {text}"
-    return f"taskgroup: unexpected {type(error).__name__}: {text} (--debug shows where)"
+        return text
+    return f"unexpected {type(error).__name__}: {text} (--debug shows where)"

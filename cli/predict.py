@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ._help import Command
 from ._options import common, option
 
 if TYPE_CHECKING:
@@ -18,7 +19,13 @@ if TYPE_CHECKING:
 __all__ = ["predict"]
 
 
-@click.command(short_help="Predict with the models that the plan chose.")
+@click.command(
+    cls=Command, short_help="Predict with the models that the plan chose.",
+    examples=(
+        "taskgroup predict my-run new.csv",
+        "taskgroup predict my-run new.csv --output scores.jsonl --threshold y_tox=0.9",
+    ),
+)  # fmt: skip
 @click.argument("run_directory", metavar="RUN")
 @click.argument("data")
 @click.option("--output", "target", type=click.Path(dir_okay=False), default="predictions.csv", show_default=True,

@@ -2,27 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from ._help import Command
 from ._options import common, data_options, option, overwrite, run_option
 
-__all__ = ["profile", "profile_options"]
+if TYPE_CHECKING:
+    from taskgroup.data import TaskTable
+
+__all__ = ["open_or_create", "profile", "profile_options", "profile_settings"]
 
 
 def profile_options(command: Any) -> Any:
     """Add the options of the profile training."""
-    command = option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of everything.")(
-        command
-    )
-    command = option("--hidden", default="auto", show_default=True, metavar="N[-N...]",
-                     help="Widths of the profile model's hidden layers, such as 64-32.")(command)  # fmt: skip
-    return option("--epochs", type=click.IntRange(2), default=None, help="Epochs of the profile.")(command)
+    for add in (
+        option("--seed", section="Compute", type=click.IntRange(0), default=0, show_default=True,
+               help="Seed of everything."),
+        option("--hidden", section="Grouping", default="auto", show_default=True, metavar="N[-N...]",
+               help="Widths of its hidden layers, such as 64-32."),
+        option("--epochs", section="Grouping", type=click.IntRange(2), default=20, show_default=True,
+               help="Epochs of the model that Data Maps are recorded from."),
+    ):  # fmt: skip
+        command = add(command)
+    return command
 
 
-@click.command(short_help="Record a Data Map per task from one multi-task training.")
+@click.command(
+    cls=Command, short_help="Record a Data Map per task from one multi-task training.",
+    examples=(
+        "taskgroup profile digits --targets 'digit_*'",
+        "taskgroup profile data.csv --targets 'y_*' --epochs 10 --out my-run",
+    ),
+)  # fmt: skip
 @data_options
 @profile_options
 @run_option
@@ -58,27 +72,27 @@ def profile_settings(given: Mapping[str, Any]) -> dict[str, Any]:
     return {"epochs": given["epochs"], "hidden": widths, "seed": given["seed"]}
 
 
-def open_or_create(given: Mapping[str, Any]) -> Any:
-    """Load and check the data before anything is written; return (run directory, table, tasks left out)."""
-    from taskgroup._validation import check_int
+def open_or_create(given: Mapping[str, Any], check: Callable[[TaskTable], None] | None = None) -> Any:
+    """Load and check everything before anything is written; return (run directory, table, tasks left out).
+
+    ``check`` raises when something else that was asked for does not go with the table.
+    """
     from taskgroup.exceptions import InvalidInputError
 
-    from ._run import Run, data_settings, load_data
+    from ._data import data_settings, load_data
+    from ._run import Run
 
-    directory, resumed = given["run_directory"], None
-    if given["resume"] and Run.exists(directory):
-        resumed = Run.open(directory)
-    else:
-        Run.check_writable(directory, force=given["force"])
+    directory = given["run_directory"]
     source = data_settings(given)
     table, left_out = load_data(source)
-    if isinstance(given.get("k"), int):
-        check_int("k", given["k"], low=1, high=table.n_tasks, high_name="n_tasks")
+    if check is not None:
+        check(table)
     inputs = {"path": source["source"], "sha256": table.content_hash(), "settings": source}
-    if resumed is None:
+    if not (given["resume"] and Run.exists(directory)):
         reading = None if table.reading is None else table.reading.to_dict()
         run = Run.create(directory, seed=given["seed"], data=inputs, force=given["force"], reading=reading)
         return run, table, left_out
+    resumed = Run.open(directory)
     if resumed.document["inputs"].get("sha256") != inputs["sha256"]:
         raise InvalidInputError(f"{directory}: cannot resume, the data or its options changed; use --force.")
     return resumed, table, left_out

@@ -6,12 +6,16 @@ from typing import Any
 
 import click
 
+from ._help import Command
 from ._options import common, run_argument
 
 __all__ = ["report"]
 
 
-@click.command(short_help="Write report.html from whatever the run directory holds.")
+@click.command(
+    cls=Command, short_help="Write report.html from whatever the run directory holds.",
+    examples=("taskgroup report", "taskgroup report my-run"),
+)  # fmt: skip
 @run_argument
 @common
 def report(**given: Any) -> None:
@@ -24,4 +28,5 @@ def report(**given: Any) -> None:
     run = Run.open(given["run_directory"] or given["run_named"])
     path = report_step(run, output)
     output.result({"run": str(run.path), "report": path}, lambda: output.line(path))
-    output.next_step(f"open {path}")
+    if (run.path / "plan.json").is_file():
+        output.next_step(f"taskgroup predict {run.path} new.csv")

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import click
 
+from ._help import Command, Option
 from ._options import common, option, overwrite, run_argument
 
 __all__ = ["retrain", "retrain_options", "retrain_settings"]
@@ -23,37 +26,45 @@ RULES = ("best", "blend", "single", "simplest")
 
 def retrain_options(command: Any) -> Any:
     """Add the options of the retraining."""
+    option_of, compute = partial(option, section="Learners"), partial(option, section="Compute")
     for add in (
-        option("--max-models", type=click.IntRange(1), default=None, help="Largest number of models in the plan."),
-        option("--plan", "rule", default="best", show_default=True, metavar="RULE",
-               help=f"How the plan is chosen: {', '.join(RULES)}, or within=0.005 (the cheapest that near the best)."),
-        option("--methods", default=None, metavar="NAME[,NAME...]",
-               help="Methods LEARNER/ARM to fit, by name or glob; all that are worth their cost by default."),
-        option("--executor", default=None, metavar="dask://HOST:PORT", help="Fit on a dask cluster."),
-        option("--jobs", type=click.IntRange(1), default=None, help="Worker processes; one per core by default."),
-        option("--tune", type=click.IntRange(1, 6), default=3, show_default=True,
-               help="Recipes of networks that are tried; 1 for none."),
-        option("--draws", type=click.IntRange(1), default=3, show_default=True, help="Random groupings."),
-        option("--folds", type=click.IntRange(1), default=None,
-               help="Folds of honest answers; 1 holds out the validation rows. By default 5, or 1 from 10,000 rows."),
-        option("--shared-layers", type=click.IntRange(0), default=0, show_default=True,
-               help="Hidden layers, from the input, that the networks of all groups share."),
-        option("--answers", type=click.Choice(("best", "mean")), default="best", show_default=True,
-               help="Soft groups: a task's best group answers, or all by membership."),
-        option("--start", type=click.Choice(("all-in-one", "scratch")), default="all-in-one", show_default=True,
-               help="Where the networks of groups start."),
-        option("--encoder", type=click.Choice(("auto", "mlp", "fields", "cnn", "resnet18")), default="auto",
-               show_default=True, help="First layers of every network."),
-        option("--seeds", type=click.IntRange(1, 100), default=1, show_default=True,
-               help="Repetitions of learners that depend on luck."),
-        option("--arms", default=None, metavar="NAME[,NAME...]",
-               help=f"Which tasks are fitted together: {', '.join(ARMS)}; those worth their cost by default."),
-        option("--arch", default="shared-bottom", show_default=True, metavar="NAME[,NAME...]",
-               help=f"Further architectures of networks: {', '.join(ARCHITECTURES)}."),
-        option("--learner", "own", multiple=True, metavar="MODULE:NAME",
-               help="A scikit-learn estimator or pipeline of yours, or a function that makes one."),
-        option("--learners", default="auto", show_default=True, metavar="NAME[,NAME...]",
-               help=f"What is trained: auto, {', '.join(LEARNERS)}."),
+        option_of("--max-models", type=click.IntRange(1), default=None, help="Largest number of models in the plan."),
+        option_of("--plan", "rule", default="best", show_default=True, metavar="RULE",
+                  help="How the plan is chosen: best or blend (what does best on honest answers), single (the one "
+                       "method that does), simplest (the cheapest that honest answers do not tell from the best), or "
+                       "within=0.005 (the cheapest that loses no more)."),
+        option_of("--methods", default=None, metavar="NAME[,NAME...]",
+                  help="Methods LEARNER/ARM to fit, by name or glob such as 'nets/*'; all that are worth their cost by "
+                       "default."),
+        compute("--executor", default=None, metavar="dask://HOST:PORT", help="Fit on a dask cluster."),
+        compute("--jobs", type=click.IntRange(1), default=None, help="Worker processes; one per core by default."),
+        option_of("--tune", type=click.IntRange(1, 6), default=3, show_default=True,
+                  help="Recipes of networks that are tried; 1 for none."),
+        option_of("--draws", type=click.IntRange(1), default=3, show_default=True,
+                  help="Random groupings, which ours must beat."),
+        option_of("--folds", type=click.IntRange(1), default=None,
+                  help="Folds of honest answers; 1 holds out the validation rows. 5 by default, 1 from 10,000 rows."),
+        option_of("--shared-layers", type=click.IntRange(0), default=0, show_default=True,
+                  help="Hidden layers, from the input, that the networks of all groups share."),
+        option_of("--answers", type=click.Choice(("best", "mean")), default="best", show_default=True,
+                  help="Soft groups: a task's best group answers, or the mean of all by membership."),
+        option_of("--start", type=click.Choice(("all-in-one", "scratch")), default="all-in-one", show_default=True,
+                  help="Networks of groups start from the one for all tasks, or from nothing."),
+        option_of("--encoder", type=click.Choice(("auto", "mlp", "fields", "cnn", "resnet18")), default="auto",
+                  show_default=True, help="First layers of every network: mlp for numbers, fields for words, cnn and "
+                                          "resnet18 for images."),
+        option_of("--seeds", type=click.IntRange(1, 100), default=1, show_default=True,
+                  help="Repetitions of learners that depend on luck."),
+        option_of("--arms", default=None, metavar="NAME[,NAME...]",
+                  help="Which tasks are trained together: all-in-one (one model for all), per-task (a model per task), "
+                       "grouped (our groups), random-groups (of the same sizes), label-groups (by correlation of the "
+                       "labels), units (one model whose parts are the groups'). Those worth their cost by default."),
+        option_of("--arch", default="shared-bottom", show_default=True, metavar="NAME[,NAME...]",
+                  help=f"Architectures of networks to try beside: {', '.join(ARCHITECTURES)}."),
+        option_of("--learner", "own", multiple=True, metavar="MODULE:NAME",
+                  help="A scikit-learn estimator or pipeline of yours, or a function that makes one."),
+        option_of("--learners", default="auto", show_default=True, metavar="NAME[,NAME...]",
+                  help=f"What is trained: auto (linear, forests, boosting, nets), or of {', '.join(LEARNERS)}."),
     ):  # fmt: skip
         command = add(command)
     return command
@@ -63,10 +74,13 @@ def retrain_settings(given: Mapping[str, Any], seed: int) -> dict[str, Any]:
     """Return the checked settings of the retrain step."""
     arch = _known("--arch", _split(given["arch"]), ARCHITECTURES)
     arms = _known("--arms", _split(given["arms"]), ARMS) if given["arms"] else None
-    rule = given["rule"]
-    if rule not in RULES and not rule.startswith("within="):
+    if given["rule"] not in RULES and not re.fullmatch(r"within=[0-9.]*[0-9]", given["rule"]):
         raise click.BadParameter(
-            f"must be among {', '.join(RULES)} or within=NUMBER; got {rule!r}.", param_hint="--plan"
+            f"must be among {', '.join(RULES)} or within=NUMBER; got {given['rule']!r}.", param_hint="--plan"
+        )
+    if given["executor"] and not re.fullmatch(r"dask://.+:\d+", given["executor"]):
+        raise click.BadParameter(
+            f"must look like dask://HOST:PORT; got {given['executor']!r}.", param_hint="--executor"
         )
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     same = (
@@ -99,29 +113,41 @@ def _known(option_name: str, names: list[str], known: tuple[str, ...]) -> list[s
     return names
 
 
-@click.command(short_help="Fit every arm with every learner, judge them, and plan.")
+@click.command(
+    cls=Command, short_help="Fit every arm with every learner, judge them, and plan.",
+    examples=(
+        "taskgroup retrain",
+        "taskgroup retrain my-run --learners linear,nets --arms all-in-one,per-task,grouped --force",
+        "taskgroup retrain my-run --learners linear,extra-trees --methods '*/grouped,linear/*' --plan simplest --force",
+    ),
+)  # fmt: skip
 @run_argument
 @retrain_options
-@option("--seed", type=click.IntRange(0), default=None, help="Seed; that of the profile by default.")
-@click.option(
-    "--data", default=None, metavar="FILE", help="Table of the tasks, where the maps were recorded elsewhere."
-)
+@option("--seed", section="Compute", type=click.IntRange(0), default=None, help="Seed; that of the profile by default.")
+@click.option("--data", cls=Option, section="Data", default=None, metavar="FILE",
+              help="Table of the tasks, where the maps were recorded elsewhere.")  # fmt: skip
 @overwrite
 @common
 def retrain(**given: Any) -> None:
     """Fit the groups of RUN and every control needed to judge them, with every learner; plan what serves each task."""
     from ._output import Output
     from ._run import Run
-    from ._steps import retrain_step, show_scores
+    from ._steps import check_retrain, retrain_step, show_answer, show_scores
 
     output = Output.of(given)
     run = Run.open(given["run_directory"] or given["run_named"])
     run.need("grouping.json", "cluster")
     settings = retrain_settings(given, run.seed(given))
     table = run.table() if given["data"] is None else run.table_of(given["data"])
+    check_retrain(table, settings)
     if run.check_free("retrain", given, settings):
         retrain_step(run, table, settings, output, resume=given["resume"])
-    output.result(retrain_document(run), lambda: show_scores(run, output))
+
+    def show() -> None:
+        show_answer(run, output)
+        show_scores(run, output)
+
+    output.result(retrain_document(run), show)
     output.next_step(run.command("report"))
 
 

@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from ._help import Command
 from ._options import common, data_options, overwrite, run_option
-from .cluster import cluster_document, cluster_options, cluster_settings
+from .cluster import check_groups, cluster_document, cluster_options, cluster_settings
 from .profile import open_or_create, profile_options, profile_settings
 from .retrain import retrain_document, retrain_options, retrain_settings
+
+if TYPE_CHECKING:
+    from taskgroup.data import TaskTable
 
 __all__ = ["run"]
 
 
-@click.command(short_help="Profile, cluster, retrain and report, in one go.")
+@click.command(
+    cls=Command, short_help="Profile, cluster, retrain and report, in one go.",
+    examples=(
+        "taskgroup run digits --targets 'digit_*' --out digits-run",
+        "taskgroup run data.csv --targets 'y_*' --out my-run",
+        "taskgroup run data.csv --targets 'y_*' --out my-run --resume",
+        "taskgroup run data.csv --targets 'y_*' --k 2 --learners linear,extra-trees --out small-run",
+    ),
+)  # fmt: skip
 @data_options
 @profile_options
 @cluster_options
@@ -28,26 +40,33 @@ def run(**given: Any) -> None:
     DATA is a bundled table (digits) or a file: csv, tsv, xlsx, parquet, feather, jsonl, arff, svmlight or npz. How it
     is read is said before training; `taskgroup check DATA` says it without training.
     """
+    from . import _steps as steps
     from ._output import Output
-    from ._steps import cluster_step, profile_step, report_step, retrain_step, show_groups, show_scores
 
     output = Output.of(given)
     profiling = profile_settings(given)
     clustering = cluster_settings(given, given["seed"])
     retraining = retrain_settings(given, given["seed"])
-    directory, table, left_out = open_or_create(given)
+    output.steps = ("profile", "cluster", "retrain", "report")
+
+    def check(table: TaskTable) -> None:
+        check_groups(clustering, table.n_tasks)
+        steps.check_retrain(table, retraining)
+
+    directory, table, left_out = open_or_create(given, check)
     if directory.check_free("profile", given, profiling):
-        profile_step(directory, table, left_out, profiling, output)
+        steps.profile_step(directory, table, left_out, profiling, output)
     if directory.check_free("cluster", given, clustering):
-        cluster_step(directory, clustering, output)
+        steps.cluster_step(directory, clustering, output)
     if directory.check_free("retrain", given, retraining):
-        retrain_step(directory, table, retraining, output, resume=given["resume"])
-    path = report_step(directory, output)
+        steps.retrain_step(directory, table, retraining, output, resume=given["resume"])
+    path = steps.report_step(directory, output)
 
     def show() -> None:
-        show_groups(directory, output)
-        show_scores(directory, output)
-        output.line(f"report: {path}")
+        steps.show_answer(directory, output)
+        steps.show_scores(directory, output)
+        steps.show_groups(directory, output)
+        output.line(f"report: {path}", wrap=False)
 
     output.result({**cluster_document(directory), **retrain_document(directory), "report": path}, show)
-    output.next_step(f"open {path}")
+    output.next_step(f"taskgroup predict {directory.path} new.csv")

@@ -91,7 +91,7 @@ def test_a_warning_names_an_option_that_works(folder):
 def test_the_reading_is_said_before_training_and_kept(run):
     result, out = run
     lines = result.stderr.splitlines()
-    at = next(i for i, line in enumerate(lines) if line.startswith("profile:"))
+    at = next(i for i, line in enumerate(lines) if line.startswith("1 of 4 profile:"))
     assert any(line.startswith("task 'response': binary") for line in lines[:at])
     document = json.loads((out / "run.json").read_text())
     assert document["reading"]["roles"] == {"group split": "patient", "id": "visit_id"}

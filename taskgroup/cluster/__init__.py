@@ -7,6 +7,7 @@ from taskgroup.cluster._linkage import AverageLinkageGroups, WardGroups
 from taskgroup.cluster._louvain import LouvainGroups
 from taskgroup.cluster._methods import METHODS, Method
 from taskgroup.cluster._mixture import MixtureGroups
+from taskgroup.cluster._sizes import check_sizes
 from taskgroup.cluster._soft import mixture_membership
 from taskgroup.cluster._spectral import SpectralGroups
 from taskgroup.cluster._summary import cluster_summary
@@ -21,6 +22,7 @@ __all__ = [
     "MixtureGroups",
     "SpectralGroups",
     "WardGroups",
+    "check_sizes",
     "cluster_summary",
     "group_tasks",
     "mixture_membership",

@@ -60,8 +60,15 @@ class ReadOptions:
         return {role: name for role, name in named.items() if name is not None}
 
 
+_LISTED = 12  # names that a message holds
+
+
 def check_column(where: str, name: str, known: Iterable[str], what: str = "column") -> None:
-    """Raise when a table has no column of this name, with the nearest name that it has."""
+    """Raise when a table has no column of this name, with the nearest name that it has and the first of all."""
     names = list(known)
     if name not in names:
-        raise InvalidInputError(f"{where}: no {what} {name!r}{did_you_mean(name, names, '; ') or '.'}")
+        more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+        raise InvalidInputError(
+            f"{where}: no {what} {name!r}{did_you_mean(name, names, '; ') or '.'} "
+            f"It has {', '.join(names[:_LISTED])}{more}."
+        )

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
-from taskgroup._validation import did_you_mean
+from taskgroup._validation import check_choice, did_you_mean
 from taskgroup.arms import Arm
 from taskgroup.exceptions import InvalidInputError
 from taskgroup.experiment._experiment import Method
-from taskgroup.learners import AUTO, Examples, Learner, make_learner
+from taskgroup.learners import ARCHITECTURES, AUTO, Examples, Learner, make_learner
 
 __all__ = ["line_up", "make_learners"]
 
 
-def make_learners(wanted: Any, options: Mapping[str, Mapping[str, Any]]) -> dict[str, Learner]:
+def make_learners(
+    wanted: Any,
+    options: Mapping[str, Mapping[str, Any]],
+    arch: str | Sequence[str] = (),
+    encoder: str | Callable[[], Any] | None = None,
+) -> dict[str, Learner]:
     """Return {name: learner} of names, learners, or "auto".
 
     Parameters
@@ -25,8 +30,13 @@ def make_learners(wanted: Any, options: Mapping[str, Mapping[str, Any]]) -> dict
         ``kind``, ``kind-2`` and so on.
     options : dict
         {kind: options} of learners that are given by name.
+    arch : str or sequence of str
+        Architectures of networks to add; "shared-bottom" is there already, as "nets".
+    encoder : str or callable, optional
+        First layers of all networks.
     """
-    given = list(wanted) if isinstance(wanted, list | tuple) else [wanted]
+    given = _with_architectures(wanted, arch)
+    options = _with_encoder(options, encoder)
     if not given:
         raise InvalidInputError('`learners` must name at least one learner, or be "auto"; got none.')
     learners: dict[str, Learner] = {}
@@ -37,6 +47,24 @@ def make_learners(wanted: Any, options: Mapping[str, Mapping[str, Any]]) -> dict
             name, number = f"{learner.name}-{number}", number + 1
         learners[name] = learner
     return learners
+
+
+def _with_architectures(learners: Any, arch: str | Sequence[str]) -> list[Any]:
+    """Return the learners with networks of the architectures asked for; "nets" is the shared bottom."""
+    given = list(learners) if isinstance(learners, list | tuple) else [learners]
+    named = [arch] if isinstance(arch, str) else list(arch)
+    for name in named:
+        check_choice("arch", name, ("shared-bottom", *ARCHITECTURES))
+    return [*given, *(name for name in named if name != "shared-bottom")]
+
+
+def _with_encoder(
+    options: Mapping[str, Mapping[str, Any]], encoder: str | Callable[[], Any] | None
+) -> Mapping[str, Mapping[str, Any]]:
+    if encoder is None:
+        return options
+    networks = ("nets", "wide-nets", *ARCHITECTURES)
+    return {**options, **{name: {"encoder": encoder, **options.get(name, {})} for name in networks}}
 
 
 def _made(item: Any, options: Mapping[str, Mapping[str, Any]]) -> Learner:
@@ -106,8 +134,10 @@ def _matching(found: Sequence[Method], patterns: Sequence[str]) -> list[Method]:
     names = [method.name for method in found]
     for pattern in patterns:
         if not any(fnmatchcase(name, pattern) for name in names):
+            learners, arms = (dict.fromkeys(name.split("/", 1)[i] for name in names) for i in (0, 1))
             raise InvalidInputError(
-                f"no method {pattern!r}{did_you_mean(pattern, names, '; ') or '.'} There are {', '.join(names)}."
+                f"no method {pattern!r}{did_you_mean(pattern, names, '; ') or '.'} A method is LEARNER/ARM, "
+                f"of the learners {', '.join(learners)} and the arms {', '.join(arms)}."
             )
     return [method for method in found if any(fnmatchcase(method.name, pattern) for pattern in patterns)]
 

@@ -22,7 +22,7 @@ from taskgroup.experiment._lineup import line_up, make_learners
 from taskgroup.experiment._store import Store
 from taskgroup.experiment._work import Material
 from taskgroup.grouping import Grouping
-from taskgroup.learners import ARCHITECTURES, Examples, Packed
+from taskgroup.learners import Examples, Packed
 from taskgroup.plan import PlanChoice, Rule, judge
 from taskgroup.scoring import Scorecard
 
@@ -155,7 +155,7 @@ def retrain(
     examples, held_out = Examples.from_table(table), make_folds(table, folds, random_state)
     material = Material(examples, held_out, table.rows("test"))
     made = make_arms(arms or DEFAULT_ARMS, Question(table, grouping, draws, random_state))
-    chosen = make_learners(_with_architectures(learners, arch), _with_encoder(options or {}, encoder))
+    chosen = make_learners(learners, options or {}, arch, encoder)
     lineup, left_out = line_up(chosen, made, examples, asked_arms=arms is not None, methods=methods, seeds=seeds)
     with ExitStack() as stack:
         folder = Path(out) / "models" if out is not None else Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -182,24 +182,6 @@ def retrain(
         result.save(out)
         _write_serving(Path(out) / "models", table, served, choice)
     return result
-
-
-def _with_architectures(learners: Any, arch: str | Sequence[str]) -> list[Any]:
-    """Return the learners with networks of the architectures asked for; "nets" is the shared bottom."""
-    given = list(learners) if isinstance(learners, list | tuple) else [learners]
-    named = [arch] if isinstance(arch, str) else list(arch)
-    for name in named:
-        check_choice("arch", name, ("shared-bottom", *ARCHITECTURES))
-    return [*given, *(name for name in named if name != "shared-bottom")]
-
-
-def _with_encoder(
-    options: Mapping[str, Mapping[str, Any]], encoder: str | Callable[[], Any] | None
-) -> Mapping[str, Mapping[str, Any]]:
-    if encoder is None:
-        return options
-    networks = ("nets", "wide-nets", *ARCHITECTURES)
-    return {**options, **{name: {"encoder": encoder, **options.get(name, {})} for name in networks}}
 
 
 def _ledger(work: Experiment, left_out: Mapping[str, str]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from taskgroup.plan._answer import Answer
 from taskgroup.plan._blend import Calibration, calibrate, greedy_weights
 from taskgroup.plan._choice import PlanChoice
-from taskgroup.plan._make import RULES, Rule, judge, make_plan
+from taskgroup.plan._make import RULES, Rule, check_rule, judge, make_plan
 
 __all__ = [
     "RULES",
@@ -12,6 +12,7 @@ __all__ = [
     "PlanChoice",
     "Rule",
     "calibrate",
+    "check_rule",
     "greedy_weights",
     "judge",
     "make_plan",

@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from taskgroup._validation import check_int
+from taskgroup._validation import check_int, check_real
 from taskgroup.exceptions import InvalidInputError
 from taskgroup.plan._answer import Facts, write_answer
 from taskgroup.plan._blend import Calibration, best_thresholds, calibrate, greedy_weights, own_weights
@@ -16,7 +16,7 @@ from taskgroup.plan._choice import PlanChoice, mixed
 from taskgroup.scoring import Measured, Scorecard, family, main_scores, needed, pareto, score
 from taskgroup.tasks import TaskSet
 
-__all__ = ["RULES", "Rule", "judge", "make_plan"]
+__all__ = ["RULES", "Rule", "check_rule", "judge", "make_plan"]
 
 Floats = NDArray[np.float64]
 Packed = NDArray[np.float32]
@@ -29,11 +29,25 @@ RULES = ("best", "blend", "single", "simplest")
 """best and blend: the blend that does best on honest answers; single: the one method that does; simplest: the cheapest
 of what honest answers do not tell from the best."""
 
+
 _WORTH = 0.01  # gain of the mean score that is worth acting on
 _NEXT_TO_NOTHING = 0.002  # loss of the mean honest score that the simplest plan may have
 PLAN, UNGROUPED = "plan", "plan without groups"
 
 _METRIC_WORDS = {"auc": "AUC", "accuracy": "accuracy", "r2": "R2"}
+
+
+def check_rule(rule: Rule) -> tuple[str, float]:
+    """Return the kind of a rule, and the loss that it accepts where it names one; raise when it is none."""
+    kind, equals, margin = rule.partition("=")
+    if kind == "within" and equals:
+        try:
+            return kind, check_real("within", float(margin), 0.0)
+        except ValueError:
+            kind = ""
+    if kind not in RULES or equals:
+        raise InvalidInputError(f"`plan` must be among {', '.join(RULES)} or like 'within=0.005'; got {rule!r}.")
+    return kind, 0.0
 
 
 def judge(
@@ -186,9 +200,7 @@ def _choose(
     costs: Mapping[str, Mapping[str, Any]],
     max_models: int | None,
 ) -> Choice:
-    kind, _, margin = rule.partition("=")
-    if kind not in (*RULES, "within") or (kind == "within") != bool(margin):
-        raise InvalidInputError(f"`plan` must be among {', '.join(RULES)} or like 'within=0.005'; got {rule!r}.")
+    kind, margin = check_rule(rule)
     names = _affordable(honest, costs, max_models)
     scores = {name: _nanmean(main_scores(tasks, Y, honest[name], mass)) for name in names}
     single = max(names, key=lambda name: scores[name])
@@ -204,7 +216,7 @@ def _choose(
 
     def alone(some: Sequence[str]) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
         best = max(some, key=lambda name: scores[name])
-        limit = float(margin) if margin else 0.0 if kind == "single" else _NEXT_TO_NOTHING
+        limit = margin if kind == "within" else 0.0 if kind == "single" else _NEXT_TO_NOTHING
         near = [name for name in some if scores[name] >= scores[best] - limit]
         chosen = {min(near, key=lambda name: _price(costs, name)): 1.0}
         return chosen, dict.fromkeys(tasks.names, chosen)
