@@ -65,7 +65,7 @@ def test_check_says_everything_and_writes_nothing(folder):
     result = taskgroup("check", folder / "visits.xlsx", *TARGETS)
     assert result.returncode == 0, result.stderr
     for line in ("visits.xlsx: 240 rows, 3 features, 3 tasks", "drawn by the 60 groups of column 'patient'",
-                 "features: 2 numbers (age, crp); 1 words (clinic)", "id: column 'visit_id'",
+                 "features: 2 numbers (age, crp); 1 words (clinic)", "id: 'visit_id'",
                  "'visit_id', 240 different words in 240 rows",
                  "task 'response': binary", "(0 = Non-responder, 1 = Responder)", "task 'grade': 3 classes",
                  "holes: 15 missing cells in 1 features"):  # fmt: skip

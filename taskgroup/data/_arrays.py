@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from taskgroup.data._assemble import Pieces, assemble
 from taskgroup.data._column import Column
 from taskgroup.data._options import ReadOptions, check_column
-from taskgroup.data._parts import Parts
+from taskgroup.data._parts import Parts, by_column
 from taskgroup.data._reading import Ignored, Note
 from taskgroup.data._roles import column_notes, expand
 from taskgroup.data._table import TaskTable
@@ -29,6 +29,7 @@ DENSE_LIMIT = 4 << 30
 """Bytes of float32 that sparse features may take when they are made dense."""
 
 _LOWER = {"x": "X", "y": "Y", "weights": "w", "sample_ids": "ids", "tasks": "task_names", "features": "feature_names"}
+_MATRICES = {"X": ("features", "data", "inputs"), "Y": ("labels", "targets", "target")}  # names of arrays of numbers
 
 
 def open_arrays(path: Path) -> dict[str, Any]:
@@ -51,10 +52,21 @@ def open_arrays(path: Path) -> dict[str, Any]:
         arrays = _open_npz(path)
         if "indptr" in arrays:
             arrays = {"X": _sparse(arrays)}
-    arrays = {_LOWER.get(name, name): values for name, values in arrays.items()}
+    arrays = _known_names(arrays)
     if "X" not in arrays:
         raise InvalidInputError(f"{path.name}: no array 'X' (n, d); it holds {', '.join(arrays) or 'nothing'}.")
     return arrays
+
+
+def _known_names(arrays: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arrays under the names of our npz."""
+    arrays = dict(arrays)
+    for name, others in _MATRICES.items():
+        for other in others:
+            is_matrix = other in arrays and getattr(arrays[other], "ndim", 0) >= (2 if name == "X" else 1)
+            if is_matrix and not {name, name.lower()} & set(arrays):
+                arrays[name] = arrays.pop(other)
+    return {_LOWER.get(name, name): values for name, values in arrays.items()}
 
 
 def is_svmlight(path: Path) -> bool:
@@ -70,7 +82,10 @@ def read_svmlight(path: Path) -> dict[str, Any]:
     try:
         X, labels = load_svmlight_file(str(path))
     except ValueError:
-        X, labels = load_svmlight_file(str(path), multilabel=True)
+        try:
+            X, labels = load_svmlight_file(str(path), multilabel=True)
+        except ValueError as error:
+            raise InvalidInputError(f"{path.name}: cannot be read as svmlight text ({error}).") from None
     if not isinstance(labels, list):
         return {"X": X, "Y": np.asarray(labels, np.float64)[:, None], "task_names": ["label"], "_plain": True}
     found = sorted({label for row in labels for label in row})
@@ -107,12 +122,22 @@ def table_of_arrays(where: str, name: str, arrays: Mapping[str, Any], options: R
     Y = Y[:, None] if Y.ndim == 1 else Y
     if X.ndim < 2 or len(X) != len(Y) or not X.size:
         raise InvalidInputError(f"{where}: 'X' and 'Y' must have one row a sample; got {X.shape} and {Y.shape}.")
+    if X.dtype.kind not in "biuf":
+        raise InvalidInputError(
+            f"{where}: 'X' must hold numbers; got {X.dtype}. Words are read from a data frame or a file of columns."
+        )
     names = [str(one) for one in arrays.get("task_names", [f"task_{t}" for t in range(Y.shape[1])])]
     families: list[str | None] = [str(one) for one in arrays.get("task_group", [])] or [None] * len(names)
     if not len(names) == len(families) == Y.shape[1]:
         raise InvalidInputError(f"{where}: 'Y' has {Y.shape[1]} columns; got {len(names)} task_names.")
     features = [str(one) for one in arrays.get("feature_names", [f"x{j}" for j in range(int(np.prod(X.shape[1:])))])]
+    if len(features) != int(np.prod(X.shape[1:])):
+        raise InvalidInputError(
+            f"{where}: 'X' has {int(np.prod(X.shape[1:]))} columns; got {len(features)} feature_names."
+        )
     chosen = _chosen(where, names, options.targets)
+    options = options.spread(where, [*names, *features], [names[t] for t in chosen])
+    arrays = _with_roles(where, arrays, X, features, options)
     weights = _weights(where, arrays, Y.shape)
     columns = [_label_column(where, names[t], Y[:, t], options) for t in chosen]
     signed = minus_one_is_missing(columns)
@@ -125,14 +150,64 @@ def table_of_arrays(where: str, name: str, arrays: Mapping[str, Any], options: R
     if weights is not None and weights.ndim == 2 and weights.shape[1] > 1:
         weights = weights[:, chosen]
     pieces = Pieces(X, features, targets, weights=weights, keep=frozenset(expand(options.keep, features)))
-    pieces.notes += _feature_notes(X, features)
-    if "ids" in arrays:
-        pieces.ids = np.asarray(arrays["ids"])
-        pieces.roles["id"] = "ids"
+    pieces.notes += _feature_notes(X, features) + _unused(arrays, options)
+    pieces.roles = options.roles()
+    for role, key in (("id", "ids"), ("weight", "w"), ("weight", "mask"), ("split", "split")):
+        if key in arrays:
+            pieces.roles.setdefault(role, key)
+    pieces.ids = None if "ids" not in arrays else np.asarray(arrays["ids"])
     _ignore(where, pieces, options)
-    if arrays.get("split") is not None:
+    if "_group" in arrays:
+        pieces.group = _role_column(options.group_split, arrays["_group"])
+    elif "_time" in arrays:
+        pieces.time = _role_column(options.time_split, arrays["_time"])
+    elif arrays.get("split") is not None:
         pieces.given = _given(where, np.asarray(arrays["split"]), len(X))
     return assemble(where, name, pieces, options)
+
+
+def _with_roles(
+    where: str, arrays: Mapping[str, Any], X: NDArray[Any], features: list[str], options: ReadOptions
+) -> Mapping[str, Any]:
+    """Return the arrays with those that the user named for a role: an array of one value a row, or a feature."""
+    if options.long is not None:
+        raise InvalidInputError(f"{where}: --long is for tables of columns; arrays have one row a sample.")
+    keys = {"id": "ids", "split": "split", "group split": "_group", "time split": "_time", "weight": "w"}
+    found = dict(arrays)
+    for role, name in options.roles().items():
+        if name in arrays and np.shape(arrays[name])[:1] == (len(X),):
+            found[keys[role]] = np.asarray(arrays[name])
+        elif name in features and X.ndim == 2:
+            found[keys[role]] = X[:, features.index(name)]
+        else:
+            rows = [key for key, values in arrays.items() if np.shape(values) == (len(X),)]
+            check_column(where, name, [*rows, *features], f"--{role.replace(' ', '-')} array or feature")
+    return found
+
+
+def _role_column(name: str | None, values: NDArray[Any]) -> Column:
+    if values.dtype.kind in "biuf":
+        return Column(str(name), "numbers", values.astype(np.float64))
+    words, codes = np.unique(values.astype(str), return_inverse=True)
+    return Column(str(name), "words", codes=codes, words=tuple(map(str, words)))
+
+
+def _unused(arrays: Mapping[str, Any], options: ReadOptions) -> list[Note]:
+    known = {
+        "X",
+        "Y",
+        "w",
+        "mask",
+        "ids",
+        "split",
+        "task_names",
+        "feature_names",
+        "task_group",
+        "name",
+        *options.roles().values(),
+    }
+    rest = [name for name in arrays if name not in known and not name.startswith("_")]
+    return [Note(f"array {name!r} is not used") for name in rest]
 
 
 def _open_npz(path: Path) -> dict[str, NDArray[Any]]:
@@ -198,15 +273,20 @@ def _signed_coding(columns: Sequence[Column]) -> bool:
 
 
 def _weights(where: str, arrays: Mapping[str, Any], shape: tuple[int, ...]) -> NDArray[np.float32] | None:
-    weights = arrays.get("w")
-    if weights is None and arrays.get("mask") is not None:
-        weights = np.asarray(arrays["mask"]).astype(bool)
-    if weights is None:
-        return None
-    given = np.asarray(weights, np.float32)
-    if given.shape not in (shape, shape[:1], (shape[0], 1)):
-        raise InvalidInputError(f"{where}: weights must have shape {shape[:1]} or {shape}, as 'Y'; got {given.shape}.")
-    return given
+    weights = None
+    for name in ("w", "mask"):
+        if arrays.get(name) is None:
+            continue
+        given = np.asarray(arrays[name], np.float32)
+        if given.shape not in (shape, shape[:1], (shape[0], 1)):
+            raise InvalidInputError(
+                f"{where}: array {name!r} must have shape {shape[:1]} or {shape}, as 'Y'; got {given.shape}."
+            )
+        given = given if name == "w" else (given != 0).astype(np.float32)
+        if weights is not None and weights.ndim != given.ndim:
+            weights, given = weights.reshape(shape[0], -1), given.reshape(shape[0], -1)
+        weights = given if weights is None else weights * given
+    return weights
 
 
 def _feature_notes(X: NDArray[Any], names: Sequence[str]) -> list[Note]:
@@ -224,22 +304,20 @@ def _ignore(where: str, pieces: Pieces, options: ReadOptions) -> None:
     for glob in options.ignore:
         if not expand([glob], pieces.names):
             check_column(where, glob, pieces.names)
-    out = set(expand(options.ignore, pieces.names))
+    asked, roles = expand(options.ignore, pieces.names), options.roles().values()
+    out = {*asked, *(name for name in pieces.names if name in roles)}
     if out:
         rest = [j for j, name in enumerate(pieces.names) if name not in out]
         if pieces.X.ndim > 2 or not rest:
             raise InvalidInputError(f"{where}: --ignore cannot leave out columns of images, nor all of them.")
         pieces.X = pieces.X[:, rest]
         pieces.names = [pieces.names[j] for j in rest]
-        pieces.ignored += [Ignored(name, "as asked") for name in sorted(out)]
+        pieces.ignored += [Ignored(name, "as asked") for name in asked]
 
 
 def _given(where: str, split: NDArray[Any], n_rows: int) -> Parts:
     if split.dtype.kind in "US":
-        from taskgroup.data._parts import by_column
-
-        words, codes = np.unique(split.astype(str), return_inverse=True)
-        return by_column(where, Column("split", "words", codes=codes, words=tuple(words)))
+        return by_column(where, _role_column("split", split))
     if split.shape != (n_rows,) or not np.isin(split, (0, 1, 2)).all():
         raise InvalidInputError(f"{where}: `split` must hold 0 (train), 1 (valid) and 2 (test) for {n_rows} rows.")
     return Parts(split.astype(np.int8), "as array 'split' says")

@@ -37,7 +37,7 @@ class Marks:
     Parameters
     ----------
     more : tuple of str
-        Further words or numbers that mean "missing", as given with ``--missing``.
+        Further words or numbers that mean "missing", as given with ``--missing``; "column=mark" is one of some columns.
     fewer : tuple of str
         Words that are values although they look like a missing marker, as given with ``--not-missing``.
     """
@@ -49,6 +49,24 @@ class Marks:
     def numbers(self) -> list[float]:
         """The marks among ``more`` that are numbers."""
         return [float(mark) for mark in self.more if _is_number(mark)]
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns, or globs, that have marks of their own."""
+        return [mark.partition("=")[0] for mark in self.more if "=" in mark[1:]]
+
+    def of_column(self, name: str) -> Marks:
+        """Return the marks of one column."""
+        if not self.columns:
+            return self
+        from fnmatch import fnmatchcase
+
+        own = []
+        for mark in self.more:
+            glob, _, word = mark.partition("=") if "=" in mark[1:] else (name, "", mark)
+            if glob == name or fnmatchcase(name, glob):
+                own.append(word)
+        return Marks(tuple(own), self.fewer)
 
     def of(self, words: Sequence[str]) -> tuple[NDArray[np.bool_], list[str]]:
         """Return which of a column's distinct words are missing, and those that are so only by a second guess."""
@@ -75,7 +93,8 @@ class Marks:
         fewer = {mark.strip().lower() for mark in self.fewer}
         safe = [word for word in sorted(_ALWAYS) if word not in fewer]
         cased = {form for word in safe for form in (word, word.upper(), word.capitalize())} | {"NaN", "NaT"}
-        return sorted({word for word in cased if word.lower() not in fewer} | set(self.more))
+        everywhere = {mark for mark in self.more if "=" not in mark[1:]}
+        return sorted({word for word in cased if word.lower() not in fewer} | everywhere)
 
 
 class ParsedNumbers(NamedTuple):
@@ -90,9 +109,17 @@ class ParsedNumbers(NamedTuple):
 _PLAIN = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\Z")
 _THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?\Z")
 _COMMA = re.compile(r"[+-]?(\d+|\d{1,3}(\.\d{3})+),\d+([eE][+-]?\d+)?\Z")
+_POINT = re.compile(r"[+-]?\d*\.(\d{1,2}|\d{4,})\Z")
 _SPACED = re.compile(r"[+-]?\d{1,3}([ '’_]\d{3})+([.,]\d+)?\Z")
 _BOUND = re.compile(r"[<>≤≥~≈]=?\s*")
 _MONEY = re.compile(r"[$€£¥]")
+_UNIT = re.compile(
+    r"(?P<number>[<>~≤≥]?\s*[+-]?[\d.,]*\d)(?P<gap>\s*)(?P<unit>[^\W\d_]{1,6}(/[^\W\d_]{1,4}\d?)?|°[CF])\Z"
+)
+_UNITS = frozenset(
+    "mg g kg ug µg ng ml l dl ul µl mm cm m km nm um µm nM uM µM mM M s ms min h kcal kJ Pa kPa bar V mV A Hz IU "
+    "°C °F K kg/m2 mg/dl mmol/l g/l g/dl mg/l m/s km/h".split()
+)
 
 
 def parse_numbers(words: Sequence[str], decimal: Decimal | None = None) -> ParsedNumbers:
@@ -107,12 +134,15 @@ def parse_numbers(words: Sequence[str], decimal: Decimal | None = None) -> Parse
     """
     import pandas as pd
 
+    unit = _common_unit(words)
+    if unit is not None:
+        words = [_without_unit(word) for word in words]
     values = pd.to_numeric(pd.Series(list(words), dtype=object), errors="coerce").to_numpy(np.float64, copy=True)
     odd = np.isnan(values)
     if decimal != "," and not odd.any():
-        return ParsedNumbers(values, odd, False, ())
+        return ParsedNumbers(values, odd, False, () if unit is None else (unit,))
     rest = list(range(len(words))) if decimal == "," else [int(i) for i in np.flatnonzero(odd)]
-    bare, cleaned = {}, set()
+    bare, cleaned = {}, set() if unit is None else {unit}
     for i in rest:
         bare[i], taken = _strip(words[i])
         cleaned.update(taken)
@@ -139,10 +169,29 @@ def _strip(word: str) -> tuple[str, set[str]]:
     if text.endswith("%"):
         text = text[:-1].rstrip()
         taken.add("%")
+    if len(text) > 2 and text[0] == "(" and text[-1] == ")":  # an accountant's minus
+        text = f"-{text[1:-1].strip()}"
+        taken.add("()")
     if sign := _MONEY.search(text):
         text = (text[: sign.start()] + text[sign.end() :]).strip()
         taken.add(sign.group())
     return text, taken
+
+
+def _common_unit(words: Sequence[str]) -> str | None:
+    """Return the unit that all of three or more words have, or nearly all where it is a usual one."""
+    found = [_UNIT.match(word.strip()) for word in words[:2000]]
+    units = {match["unit"] for match in found if match}
+    plain = all(match or _PLAIN.match(word) for match, word in zip(found, words, strict=False))
+    if len(words) < 3 or len(units) != 1 or not plain:
+        return None
+    unit = units.pop()
+    return unit if unit in _UNITS or all(match and match["gap"] for match in found) else None
+
+
+def _without_unit(word: str) -> str:
+    match = _UNIT.match(word.strip())
+    return match["number"] if match else word
 
 
 def _decimal_comma(cells: Iterable[str], words: Sequence[str], odd: NDArray[np.bool_]) -> tuple[bool, bool]:
@@ -153,6 +202,7 @@ def _decimal_comma(cells: Iterable[str], words: Sequence[str], odd: NDArray[np.b
         only_thousands |= thousands and not comma
         only_comma |= comma and not thousands
         either |= thousands and comma
+        only_thousands |= bool(_POINT.match(text))
     point = any("." in word for word, is_odd in zip(words, odd, strict=True) if not is_odd)
     if only_comma:
         return not (only_thousands or point), False

@@ -16,10 +16,11 @@ __all__ = ["one_spelling", "oriented", "undecided"]
 
 _POSITIVE = frozenset(
     "active yes y true t positive pos present + 1 on hit case toxic malignant abnormal success responder event "
-    "affected diseased sick spam inhibitor binder sensitive".split()
+    "affected diseased sick spam inhibitor binder high dead died deceased mut mutant mutated ja oui si sí".split()
 )
 _NEGATIVE = frozenset(
-    "inactive no n false f negative neg absent - 0 off control benign normal failure healthy none nontoxic ham".split()
+    "inactive no n false f negative neg absent - 0 off control benign normal failure healthy none nontoxic ham low "
+    "alive survived wt wildtype wild-type nein nee nej".split()
 )
 _NOT = re.compile(r"(non|not|no|un|in|im|dis|a)[-_ ]?\Z")
 

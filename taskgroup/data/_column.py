@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -22,8 +23,11 @@ Wanted = Literal["numbers", "words"]
 _MOSTLY = 0.9  # a text column with this share of numbers is a column of numbers with odd cells
 _MANY = 10  # ... when it holds at least this many different ones
 _DATE = re.compile(
-    r"(\d{4}-\d{1,2}-\d{1,2}|\d{4}/\d{1,2}/\d{1,2}|\d{1,2}[./-]\d{1,2}[./-]\d{4})([T ]\d{1,2}:\d{2}.*)?\Z"
+    r"(\d{4}-\d{1,2}-\d{1,2}|\d{4}/\d{1,2}/\d{1,2}|\d{1,2}[./-]\d{1,2}[./-]\d{4}|\d{1,2}[ -][A-Z][a-z]{2,8}[ -]\d{4}|"
+    r"[A-Z][a-z]{2,8} \d{1,2},? \d{4})([T ]\d{1,2}:\d{2}.*)?\Z"
 )
+_DATE_NAME = re.compile(r"date|day|datum|time", re.I)
+_DAY_AND_MONTH = re.compile(r"(\d{1,2})([./-])(\d{1,2})[./-]\d{4}")
 
 
 @dataclass(eq=False)
@@ -84,25 +88,23 @@ class ColumnReader:
         """
         from pandas.api import types
 
+        marks = self.marks.of_column(name)
+
         if isinstance(series.dtype, _categorical()):
             series = series.astype(series.cat.categories.dtype)
         if types.is_bool_dtype(series.dtype) and series.dtype != object:
             column = Column(name, "truth", numbers=series.to_numpy(np.float64, na_value=np.nan))
         elif types.is_datetime64_any_dtype(series.dtype):
-            column = Column(name, "dates", numbers=_days(series))
+            column = Column(name, "dates", numbers=_days(name, series, ())[0])
         elif types.is_numeric_dtype(series.dtype) and not types.is_complex_dtype(series.dtype):
-            column = Column(name, "numbers", numbers=self._numbers(series))
+            numbers = _marked(series, marks)
+            days = _days_of_digits(numbers) if _DATE_NAME.search(name) else None
+            column = Column(name, "numbers", numbers=numbers) if days is None else Column(name, "dates", numbers=days)
         else:
-            column = self._text(name, series, wanted)
+            column = self._text(name, series, wanted, marks)
         return column.as_words() if wanted == "words" and column.kind != "words" else column
 
-    def _numbers(self, series: Any) -> NDArray[np.float64]:
-        values: NDArray[np.float64] = series.to_numpy(np.float64, na_value=np.nan)
-        if self.marks.numbers:
-            values = np.where(np.isin(values, self.marks.numbers), np.nan, values)
-        return values
-
-    def _text(self, name: str, series: Any, wanted: Wanted | None) -> Column:
+    def _text(self, name: str, series: Any, wanted: Wanted | None, marks: Marks) -> Column:
         import pandas as pd
 
         try:
@@ -114,8 +116,8 @@ class ColumnReader:
                 f"Leave the column out with --ignore {name!r}."
             ) from None
         codes = np.asarray(codes)
-        words = [str(word).strip() for word in found]
-        missing, guessed = self.marks.of(words)
+        words = [_composed(str(word).strip()) for word in found]
+        missing, guessed = marks.of(words)
         counts = np.bincount(codes[codes >= 0], minlength=len(words))
         unsure = tuple((word, int(counts[words.index(word)])) for word in guessed)
         present = np.flatnonzero(~missing)
@@ -126,6 +128,8 @@ class ColumnReader:
             truth = np.full(len(words) + 1, np.nan)
             truth[present] = [text.lower() == "true" for text in texts]
             return Column(name, "truth", numbers=truth[codes], guessed_missing=unsure)
+        if wanted is None and _are_codes(texts):
+            wanted = "words"
         if wanted != "words" and texts:
             numbers, notes = self._as_numbers(name, texts, counts[present], codes, present, wanted)
             if numbers is not None:
@@ -133,7 +137,8 @@ class ColumnReader:
                 values[present] = numbers
                 return Column(name, "numbers", numbers=values[codes], guessed_missing=unsure, notes=notes)
             if all(_DATE.match(text) for text in texts[:200]):
-                return Column(name, "dates", numbers=_days(series.where(~np.append(missing, True)[codes])))
+                days, note = _days(name, series.where(~np.append(missing, True)[codes]), texts)
+                return Column(name, "dates", numbers=days, notes=note)
         else:
             notes = []
         unique = tuple(sorted(set(texts)))
@@ -161,7 +166,8 @@ class ColumnReader:
         if wanted == "numbers":
             return parsed.values, [Note(f"column {name!r}: {n_odd} cells such as {words[0]!r} are no numbers: missing")]
         n_numbers = len(texts) - len(words)
-        if 1 - n_odd / n_all >= _MOSTLY and n_numbers >= _MANY and len(words) < n_numbers / 4:
+        bits = len(words) == 1 and n_odd <= n_all / 50 and set(parsed.values[~parsed.odd]) == {0.0, 1.0}
+        if bits or (1 - n_odd / n_all >= _MOSTLY and n_numbers >= _MANY and len(words) < n_numbers / 4):
             i = int(present[np.flatnonzero(parsed.odd)[0]])
             row = int(np.flatnonzero(codes == i)[0])
             raise InvalidInputError(
@@ -177,22 +183,71 @@ class ColumnReader:
 
 def _cleaning_notes(name: str, cleaned: Sequence[str]) -> list[Note]:
     said = {"<": "cells such as '<0.1' are read as the bound 0.1", ">": "cells such as '>10' are read as the bound 10",
-            "~": "'~' before numbers is left out", "%": "'%' is left out: 12% is read as 12"}  # fmt: skip
+            "~": "'~' before numbers is left out", "%": "'%' is left out: 12% is read as 12",
+            "()": "(12) is read as -12"}  # fmt: skip
     return [
         Note(f"column {name!r}: {said.get(mark, f'{mark!r} is left out of the numbers')}", f"--kind {name!r}=words")
         for mark in cleaned
     ]
 
 
-def _days(series: Any) -> NDArray[np.float64]:
+def _days(name: str, series: Any, texts: Sequence[str]) -> tuple[NDArray[np.float64], list[Note]]:
+    """Return days since 1970, and a note where 03/04/2021 may be of March or April."""
+    import warnings
+
     import pandas as pd
 
+    heads = [match for match in map(_DAY_AND_MONTH.match, texts) if match]
+    day_first = any(int(match[1]) > 12 for match in heads)
+    month_first = any(int(match[3]) > 12 for match in heads)
+    notes = []
+    if heads and not day_first and not month_first:
+        day_first = heads[0][2] != "/"
+        order = "day.month.year" if day_first else "month/day/year"
+        notes.append(Note(f"column {name!r}: dates such as {heads[0][0]} are read as {order}; nothing says which"))
     try:
-        when = pd.to_datetime(series, utc=True, format="mixed", errors="coerce")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of a single date that only reads the other way round
+            when = pd.to_datetime(series, utc=True, format="mixed", errors="coerce", dayfirst=day_first)
     except (ValueError, OverflowError):  # pandas raises on out-of-bounds dates that it cannot coerce
-        return np.full(len(series), np.nan)
+        return np.full(len(series), np.nan), notes
     days: NDArray[np.float64] = ((when - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(days=1)).to_numpy(np.float64)
+    return days, notes
+
+
+def _days_of_digits(numbers: NDArray[np.float64]) -> NDArray[np.float64] | None:
+    """Return days since 1970 of numbers such as 20210131, or None where they are others."""
+    import pandas as pd
+
+    there = numbers[~np.isnan(numbers)]
+    if not len(there) or there.min() < 19000101 or there.max() > 21001231 or (there != np.rint(there)).any():
+        return None
+    when = pd.to_datetime(pd.Series(there.astype(np.int64).astype(str)), format="%Y%m%d", errors="coerce")
+    if when.isna().any():
+        return None
+    days = numbers.copy()
+    days[~np.isnan(numbers)] = (when - pd.Timestamp(0)) / pd.Timedelta(days=1)
     return days
+
+
+def _marked(series: Any, marks: Marks) -> NDArray[np.float64]:
+    values: NDArray[np.float64] = series.to_numpy(np.float64, na_value=np.nan)
+    return np.where(np.isin(values, marks.numbers), np.nan, values) if marks.numbers else values
+
+
+def _composed(text: str) -> str:
+    """Return the word with its accents composed: two spellings of the same letters are one word."""
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
+def _are_codes(texts: Sequence[str]) -> bool:
+    """Return whether digits are codes: of one length, two or more, and some begin with 0, as in 01234."""
+    return (
+        len(texts) > 1
+        and len(texts[0]) > 1
+        and any(text[:1] == "0" for text in texts)
+        and all(len(text) == len(texts[0]) and text.isdecimal() for text in texts)
+    )
 
 
 def _plain(value: float, kind: ColumnKind) -> str:

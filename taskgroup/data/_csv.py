@@ -14,7 +14,7 @@ import itertools
 import lzma
 import re
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO, cast
@@ -39,12 +39,14 @@ class _Layout:
     delimiter: str
     names: list[str]
     decimal: Decimal
+    skip: int  # lines above the header
+    codes: list[str]  # columns of digits that begin with 0: words
     trailing: bool  # every row ends in a delimiter
     spaced: bool  # blanks follow the delimiters
 
 
-def read_csv(path: Path, marks: Marks, decimal: Decimal | None = None) -> tuple[Any, Decimal | None]:
-    """Return the data frame of a text table with a header row, and what separates its decimals where that is known.
+def read_csv(path: Path, marks: Marks, decimal: Decimal | None = None) -> tuple[Any, Decimal | None, str]:
+    """Return the data frame of a text table, what separates its decimals where that is known, and what was left out.
 
     Raises
     ------
@@ -67,7 +69,8 @@ def read_csv(path: Path, marks: Marks, decimal: Decimal | None = None) -> tuple[
     last = frame.iloc[:, -1]
     if frame.shape[1] > 1 and last.isna().any():
         _check_widths(path, layout, len(layout.names), len(frame))
-    return frame, decimal or ("," if layout.decimal == "," else None)
+    note = f"lines above the header that are left out: {layout.skip}" if layout.skip else ""
+    return frame, decimal or ("," if layout.decimal == "," else None), note
 
 
 def open_binary(path: Path) -> BinaryIO:
@@ -93,12 +96,15 @@ def _sniff(path: Path, decimal: Decimal | None) -> _Layout:
         head = handle.read(_HEAD)
     encoding = _encoding(head)
     text = head.decode(encoding, errors="ignore").lstrip("\ufeff")
-    lines = [line for line in re.split(r"\r\n|\r|\n", text) if line.strip()]
+    all_lines = re.split(r"\r\n|\r|\n", text)
+    lines = [line for line in all_lines if line.strip()]
     if not lines:
         raise InvalidInputError(f"{path.name}: the file is empty; expected a header row of column names.")
     if len(head) == _HEAD and len(lines) > 2:
         lines.pop()  # it may be cut off
-    delimiter = _delimiter(lines)
+    delimiter, above = _delimiter(lines)
+    skip = all_lines.index(lines[above]) if above else 0
+    lines = lines[above:]
     rows = list(csv.reader(lines[:50], delimiter=delimiter, skipinitialspace=True))
     names, body = [name.strip() for name in rows[0]], [row for row in rows[1:] if row]
     trailing = False
@@ -113,7 +119,10 @@ def _sniff(path: Path, decimal: Decimal | None) -> _Layout:
         points = any(re.fullmatch(r"\s*[+-]?\d+\.\d+\s*", cell) for row in body for cell in row)
         decimal = "," if commas and not points else "."
     spaced = any(f"{delimiter} " in line for line in lines)
-    return _Layout(encoding, delimiter, names, decimal, trailing, spaced)
+    codes = [
+        name for name, cells in zip(names, itertools.zip_longest(*body, fillvalue=""), strict=False) if _codes(cells)
+    ]
+    return _Layout(encoding, delimiter, names, decimal, skip, codes, trailing, spaced)
 
 
 def _encoding(head: bytes) -> str:
@@ -131,14 +140,36 @@ def _encoding(head: bytes) -> str:
     return "utf-8"
 
 
-def _delimiter(lines: list[str]) -> str:
-    """Return the delimiter that cuts the first lines into the same number of cells, most cells first."""
+def _delimiter(lines: list[str]) -> tuple[str, int]:
+    """Return the delimiter that cuts the first lines into the same number of cells, and how many lines are a title.
 
-    def score(delimiter: str) -> tuple[bool, int]:
-        widths = [len(row) for row in csv.reader(lines[:20], delimiter=delimiter) if row]
-        return (min(widths) > 1 and max(widths) - min(widths) <= 1, widths[0])
+    A line above the header has one cell that is not empty, where the lines below have more. Blanks separate cells only
+    where nothing else does.
+    """
 
-    return max(",;\t|", key=score)
+    def cut(delimiter: str) -> tuple[bool, int, int]:
+        rows = list(csv.reader(lines[:20], delimiter=delimiter, skipinitialspace=True))
+        filled = [sum(bool(cell.strip()) for cell in row) for row in rows]
+        above = next((i for i, n in enumerate(filled) if n > 1), 0)
+        widths = [len(row) for row in rows[above:]]
+        even = min(widths) > 1 and max(widths) - min(widths) <= 1
+        return even, widths[0], above if even and len(rows) > above + 1 else 0
+
+    found = max(",;\t|", key=lambda delimiter: cut(delimiter)[:2])
+    if not cut(found)[0] and cut(" ")[0]:
+        found = " "
+    return found, cut(found)[2]
+
+
+def _codes(cells: Sequence[str]) -> bool:
+    """Return whether a column holds digits of one length, some with a leading 0, as postal codes do."""
+    texts = [cell for cell in cells if cell]
+    return (
+        bool(texts)
+        and len(texts[0]) > 1
+        and any(text[0] == "0" for text in texts)
+        and all(len(text) == len(texts[0]) and text.isdecimal() for text in texts)
+    )
 
 
 def _check_header(path: Path, names: list[str]) -> None:
@@ -165,9 +196,10 @@ def _parse(path: Path, layout: _Layout, marks: Marks) -> Any:
 
     numbered = [name or f"\0{j}" for j, name in enumerate(layout.names)]  # pandas wants unique names
     options = {
-        "sep": layout.delimiter, "header": 0, "names": numbered, "index_col": False, "encoding": layout.encoding,
+        "sep": r"\s+" if layout.delimiter == " " else layout.delimiter, "header": 0, "skiprows": layout.skip,
+        "names": numbered, "index_col": False, "encoding": layout.encoding,
         "decimal": layout.decimal, "na_values": marks.for_pandas(), "keep_default_na": False,
-        "skipinitialspace": layout.spaced,
+        "skipinitialspace": layout.spaced, "dtype": dict.fromkeys(layout.codes, str),
     }  # fmt: skip
     try:
         with warnings.catch_warnings():
@@ -204,7 +236,7 @@ def _check_widths(path: Path, layout: _Layout, width: int, n_rows: int) -> None:
         if found >= (n_rows + 1) * (width - 1):
             return
     with io.TextIOWrapper(open_binary(path), encoding=layout.encoding, errors="replace") as handle:
-        for row, line in enumerate(_records(handle)):
+        for row, line in enumerate(_records(handle, layout.skip)):
             cells = line.count(layout.delimiter) + 1
             if cells < width:
                 raise InvalidInputError(
@@ -212,9 +244,10 @@ def _check_widths(path: Path, layout: _Layout, width: int, n_rows: int) -> None:
                 )
 
 
-def _records(handle: TextIO) -> Iterator[str]:
+def _records(handle: TextIO, skip: int) -> Iterator[str]:
     """Yield the data lines, those with an open quote joined to the next ones."""
-    next(handle)
+    for _ in range(skip + 1):
+        next(handle)
     open_line = ""
     for line in handle:
         open_line += line

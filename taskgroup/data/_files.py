@@ -15,7 +15,7 @@ from zipfile import BadZipFile
 
 from taskgroup.data._arff import read_arff
 from taskgroup.data._cells import Decimal, Marks
-from taskgroup.data._csv import COMPRESSED, read_csv
+from taskgroup.data._csv import COMPRESSED, open_text, read_csv
 from taskgroup.exceptions import InvalidInputError, MissingDependencyError
 
 __all__ = ["READERS", "Frame", "is_frame_file", "read_frame"]
@@ -57,6 +57,7 @@ def read_frame(path: Path, marks: Marks, decimal: Decimal | None = None) -> Fram
     if reader is None:
         known = ", ".join(sorted(ending.lstrip(".") for ending in READERS))
         raise InvalidInputError(f"{path.name}: unknown kind of file; expected {known}, npz or svm.")
+    _check_nature(path)
     try:
         frame = reader(path, marks, decimal)
     except MissingDependencyError:
@@ -99,6 +100,22 @@ def named(data: Any, where: str) -> Any:
     return data.iloc[:, [j for j in range(len(names)) if j not in empty]] if empty else data  # the first is a copy
 
 
+_NATURES = {b"PK\x03\x04": "xlsx or zip", b"PAR1": "parquet", b"\x1f\x8b": "gz", b"ARROW1": "feather",
+            b"\xd0\xcf\x11\xe0": "xls", b"%PDF": "pdf"}  # fmt: skip
+
+
+def _check_nature(path: Path) -> None:
+    """Raise when the first bytes of a file say another kind than its name."""
+    with open(path, "rb") as handle:
+        head = handle.read(8)
+    nature = next((nature for bytes_, nature in _NATURES.items() if head.startswith(bytes_)), "text")
+    ending = path.suffix.lower()
+    says = {".xlsx": "xlsx", ".zip": "zip", ".ods": "zip"}.get(ending, ending.lstrip("."))
+    text = READERS.get(ending) in (_csv, _json_lines, _arff)
+    if (text and nature != "text") or (ending in (".xlsx", ".ods", ".xls") and says not in nature):
+        raise InvalidInputError(f"{path.name}: the name says {says}, but what is in the file is {nature}; rename it.")
+
+
 def is_frame_file(path: Path) -> bool:
     """Whether the ending of a file is one of :data:`READERS`."""
     return _ending(path) in READERS
@@ -114,8 +131,8 @@ def _ending(path: Path) -> str:
 
 
 def _csv(path: Path, marks: Marks, decimal: Decimal | None) -> Frame:
-    data, separator = read_csv(path, marks, decimal)
-    return Frame(data, separator)
+    data, separator, note = read_csv(path, marks, decimal)
+    return Frame(data, separator, note)
 
 
 def _parquet(path: Path, marks: Marks, decimal: Decimal | None) -> Frame:
@@ -135,8 +152,10 @@ def _parquet(path: Path, marks: Marks, decimal: Decimal | None) -> Frame:
 def _json_lines(path: Path, marks: Marks, decimal: Decimal | None) -> Frame:
     import pandas as pd
 
-    lines = _ending(path) != ".json"
-    return Frame(pd.read_json(path, lines=lines, dtype=False))
+    with open_text(path) as handle:
+        begin = handle.read(1 << 16).lstrip("\ufeff \r\n\t")
+    lines = begin.startswith("{") and "\n{" in begin.replace("\r", "\n")
+    return Frame(pd.read_json(path, lines=lines or (begin[:1] == "{" and _ending(path) != ".json"), dtype=False))
 
 
 def _excel(path: Path, marks: Marks, decimal: Decimal | None) -> Frame:
@@ -144,12 +163,17 @@ def _excel(path: Path, marks: Marks, decimal: Decimal | None) -> Frame:
 
     with pd.ExcelFile(path) as book:
         sheet, *others = book.sheet_names
-        header = pd.read_excel(book, sheet_name=sheet, header=None, nrows=1, dtype=object)
-        data = pd.read_excel(book, sheet_name=sheet, keep_default_na=False, na_values=marks.for_pandas())
-    if len(header) and header.shape[1] == data.shape[1]:  # pandas renames columns that have no name, or occur twice
-        data.columns = ["" if name != name else str(name).strip() for name in header.iloc[0]]
-    note = f"sheet {sheet!r} was read, the first of {len(others) + 1}" if others else ""
-    return Frame(data, note=note)
+        top = pd.read_excel(book, sheet_name=sheet, header=None, nrows=20, dtype=object)
+        filled = top.notna().sum(axis=1).to_numpy()
+        above = int((filled > 1).argmax())  # 0 where no row has two cells
+        data = pd.read_excel(
+            book, sheet_name=sheet, header=above, dtype=object, keep_default_na=False, na_values=marks.for_pandas()
+        ).infer_objects()  # a cell of text that looks like a number stays text
+    if len(top) and top.shape[1] == data.shape[1]:  # pandas renames columns that have no name, or occur twice
+        data.columns = ["" if name != name else str(name).strip() for name in top.iloc[above]]
+    notes = [f"sheet {sheet!r} was read, the first of {len(others) + 1}"] if others else []
+    notes += [f"lines above the header that are left out: {above}"] if above else []
+    return Frame(data, note="; ".join(notes))
 
 
 def _arff(path: Path, marks: Marks, decimal: Decimal | None) -> Frame:

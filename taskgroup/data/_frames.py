@@ -16,7 +16,7 @@ from taskgroup.data._long import guess_long, pivot
 from taskgroup.data._options import ReadOptions, check_column
 from taskgroup.data._parts import Parts, split_column
 from taskgroup.data._reading import Ignored, Note
-from taskgroup.data._roles import column_notes, default_targets, expand, looks_like_label, no_feature
+from taskgroup.data._roles import column_notes, default_targets, expand, kin_notes, looks_like_label, no_feature
 from taskgroup.data._table import TaskTable
 from taskgroup.data._targets import Target, minus_one_is_missing, read_target
 from taskgroup.exceptions import InvalidInputError
@@ -64,7 +64,11 @@ def table_of_frame(
     names = [str(column) for column in data.columns]
     target_names = _target_names(where, data, names, options, named)
     _check_names(where, names, options, target_names)
-    labels = [reader.read(column, data[column]) for column in target_names]
+    options = options.spread(where, names, target_names)
+    if options.long is None and (long := guess_long(data)) is not None and long[2] in target_names:
+        notes.append(Note(f"every row may be one label of one sample, of the task that {long[1]!r} names",
+                          f"--long {' '.join(map(repr, long))}"))  # fmt: skip
+    labels = [reader.read(column, data[column], _wanted(options, column)) for column in target_names]
     targets = _targets(where, labels, options, frame.classes or {})
     pieces = Pieces(np.empty(0), [], targets, given=given, roles=options.roles(), notes=notes)
     used = {*target_names, *expand(options.ignore, names), *pieces.roles.values()}
@@ -110,10 +114,8 @@ def _check_names(where: str, names: list[str], options: ReadOptions, targets: li
     for glob in (*options.ignore, *options.keep):
         if not expand([glob], names):
             check_column(where, glob, names)
-    for name in (*options.kinds, *options.roles().values()):
+    for name in options.roles().values():
         check_column(where, name, names)
-    for name in options.positive:
-        check_column(where, name, targets, "target")
     for role, name in options.roles().items():
         if name in targets:
             raise InvalidInputError(f"{where}: column {name!r} cannot be both a target and --{role.replace(' ', '-')}.")
@@ -130,8 +132,8 @@ def _targets(
     signed = minus_one_is_missing(columns)
     return [
         read_target(
-            where, column, options.kinds.get(column.name), options.positive.get(column.name), signed_missing=signed,
-            named=classes.get(column.name),
+            where, column, None if _wanted(options, column.name) else options.kinds.get(column.name),
+            options.positive.get(column.name), signed_missing=signed, named=classes.get(column.name),
         )
         for column in columns
     ]  # fmt: skip
@@ -196,6 +198,7 @@ def _features(
     if not features:
         why = f" Left out: {pieces.ignored[0].name!r} ({pieces.ignored[0].reason}), ..." if pieces.ignored else ""
         raise InvalidInputError(f"{where}: no feature column is left beside {len(pieces.targets)} targets.{why}")
+    pieces.notes += kin_notes({name: features[name] for name in features if name not in asked}, labels)
     for column in features.values():
         if column.kind == "dates" and column.name in asked:
             pieces.notes.append(Note(f"feature {column.name!r} is a date, in days since 1970"))

@@ -134,6 +134,11 @@ def as_frame(source: Any) -> Any:
                 break
     if hasattr(source, "to_dict") and hasattr(source, "columns") and hasattr(source, "schema"):  # polars, alone
         return pd.DataFrame(source.to_dict(as_series=False))
+    if all(hasattr(source, name) for name in ("obs", "var_names", "X")):  # AnnData: labels and notes stand in obs
+        features = pd.DataFrame(dense("X", source.X), columns=list(map(str, source.var_names)), index=source.obs.index)
+        return pd.concat([features, source.obs], axis=1)
+    if isinstance(source, list) and source and all(isinstance(row, dict) for row in source):
+        return pd.DataFrame(source)
     if isinstance(source, dict) and source and not {"train", "valid", "test"} & set(source):
         return pd.DataFrame(source)
     return None

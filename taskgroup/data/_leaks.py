@@ -46,8 +46,9 @@ def find_leaks(X: NDArray[np.float32], Y: NDArray[np.float32], tasks: TaskSet, o
         same = _linear(values, labels) if tasks[t].kind == "regression" else _one_to_one(values, labels)
         if whole and same:
             copies[j] = tasks[t].name
-        elif tasks[t].kind == "binary" and (auc := _auc(values, labels)) > _TELLING:
-            telling.append((j, tasks[t].name, auc))
+        elif tasks[t].kind == "binary":
+            auc = _auc(values if ordered[j] else _word_means(values, labels), labels)
+            telling += [(j, tasks[t].name, auc)] if auc > _TELLING else []
     return Leaks(copies, [row for row in telling if row[0] not in copies])
 
 
@@ -72,6 +73,12 @@ def _suspects(
         if regression.any():
             alike = np.abs(_standardised(X[:, block].astype(np.float64)).T @ values) / len(X) > 0.95
             yield from _pairs(block, regression, alike)
+    for j in np.flatnonzero(~ordered) if binary.any() else ():
+        codes = np.nan_to_num(X[:, j]).astype(np.intp)
+        by_word = [np.stack([np.bincount(codes, column) for column in side.T]) for side in (positive, negative)]
+        unclear = np.minimum(*by_word).sum(1) > 0.05 * np.minimum(positive.sum(0), negative.sum(0))
+        near = ~unclear & ~few & (len(np.unique(codes)) * 5 < (positive + negative).sum(0))
+        yield from _pairs(np.array([j]), binary, near[None])
     counts = None
     for t, task in enumerate(tasks):
         if task.kind == "multiclass":
@@ -80,6 +87,13 @@ def _suspects(
             n = _n_different(Y[:, t])
             yield from ((j, t) for j in range(X.shape[1]) if n >= 2 and counts[j] == n and
                         _one_to_one(X[seen, j], Y[seen, t]))  # fmt: skip
+
+
+def _word_means(codes: NDArray[np.float32], labels: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the mean label of each row's word."""
+    whole = codes.astype(np.intp)
+    means = np.bincount(whole, labels) / np.maximum(np.bincount(whole), 1)
+    return means[whole].astype(np.float32)
 
 
 def _pairs(features: NDArray[np.intp], tasks: NDArray[np.bool_], where: NDArray[np.bool_]) -> Iterator[tuple[int, int]]:

@@ -122,7 +122,7 @@ def load_table(
     if isinstance(source, Mapping) and {"train", "valid", "test"} & set(source):
         return _load_parts(source, options)
     if isinstance(source, tuple) and len(source) == 2:
-        return table_of_arrays("the arrays", "table", {"X": source[0], "Y": source[1]}, options)
+        return _load_pair(*source, options)
     if not isinstance(source, (str, os.PathLike)):
         frame = as_frame(source)
         if frame is None:
@@ -131,6 +131,28 @@ def load_table(
             )
         return table_of_frame("the data frame", "table", Frame(named(frame, "the data frame")), options)
     return _load_path(source, options)
+
+
+def _load_pair(X: Any, Y: Any, options: ReadOptions) -> TaskTable:
+    """Return the table of features and labels; the columns of data frames keep their names."""
+    features, labels = as_frame(X), as_frame(Y.to_frame() if hasattr(Y, "to_frame") else Y)
+    if features is None:
+        names = {} if labels is None else {"task_names": list(map(str, labels.columns))}
+        return table_of_arrays("the arrays", "table", {"X": X, "Y": Y, **names}, options)
+    if labels is None:
+        import pandas as pd
+
+        values = np.asarray(Y)
+        values = values[:, None] if values.ndim == 1 else values
+        labels = pd.DataFrame(values, index=features.index, columns=[f"task_{t}" for t in range(values.shape[1])])
+    if len(features) != len(labels):
+        raise InvalidInputError(f"X and Y must have one row a sample; got {len(features)} and {len(labels)} rows.")
+    targets = [str(name) for name in labels.columns]
+    data = features.assign(**{name: labels.iloc[:, t].to_numpy() for t, name in enumerate(targets)})
+    if data.shape[1] != features.shape[1] + labels.shape[1]:
+        twice = next(name for name in targets if name in map(str, features.columns))
+        raise InvalidInputError(f"X and Y must have different columns; got {twice!r} in both.")
+    return table_of_frame("the data frames", "table", Frame(named(data, "the data frames")), options, named=targets)
 
 
 def _load_path(source: str | os.PathLike[str], options: ReadOptions) -> TaskTable:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from taskgroup.data._options import check_column
@@ -9,8 +10,10 @@ from taskgroup.exceptions import InvalidInputError
 
 __all__ = ["guess_long", "pivot"]
 
+_SPLIT = re.compile(r"[_\- .]+|(?<=[a-z])(?=[A-Z])")
 _TASKS = ("task", "assay", "property", "endpoint", "variable", "label_name", "target", "measurement", "standard_type")
-_VALUES = ("value", "y", "label", "score", "outcome", "result", "activity", "standard_value")
+_VALUES = ("value", "y", "label", "score", "outcome", "result", "activity", "standard_value", "pchembl",
+           "reading")  # fmt: skip
 
 
 def guess_long(data: Any) -> tuple[str, str, str] | None:
@@ -18,15 +21,24 @@ def guess_long(data: Any) -> tuple[str, str, str] | None:
 
     A task column has a usual name, few different words and repeats samples; the value column has a usual name.
     """
-    lower = {name.lower().removesuffix("_id").removesuffix("_name"): name for name in map(str, data.columns)}
-    task = next((lower[name] for name in _TASKS if name in lower), None)
-    value = next((lower[name] for name in _VALUES if name in lower and lower[name] != task), None)
+    names = [str(name) for name in data.columns]
+    task = _usual(names, _TASKS)
+    value = _usual([name for name in names if name != task], _VALUES)
     if task is None or value is None or data[task].nunique() > len(data) / 2:
         return None
     for name in data.columns:
         repeated = data[name].nunique() <= len(data) / 2 or data.duplicated([name]).any()
         if name not in (task, value) and repeated and not data.duplicated([name, task]).any():
             return str(name), task, value
+    return None
+
+
+def _usual(names: list[str], usual: tuple[str, ...]) -> str | None:
+    """Return the column under one of the usual names, or with one of them as a word of its own."""
+    for test in (lambda name, word: name.lower() == word, lambda name, word: word in _SPLIT.split(name.lower())):
+        found = next((name for word in usual for name in names if test(name, word)), None)
+        if found is not None:
+            return found
     return None
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from taskgroup._validation import did_you_mean
 from taskgroup.data._cells import Decimal, Marks
+from taskgroup.data._roles import expand
 from taskgroup.exceptions import InvalidInputError
 
 __all__ = ["ReadOptions", "check_column"]
 
+_LISTED = 12  # names that a message holds
 _FEATURE_KINDS = ("words", "numbers")
 _TASK_KINDS = ("binary", "multiclass", "regression")
 
@@ -53,6 +55,23 @@ class ReadOptions:
         """Shares of train, valid and test of drawn parts."""
         return (1 - self.valid - self.test, self.valid, self.test)
 
+    def spread(self, where: str, names: Sequence[str], targets: Sequence[str]) -> ReadOptions:
+        """Return the options with globs of kinds and positive classes as the names that they stand for.
+
+        Raises
+        ------
+        InvalidInputError
+            When a glob, or the column of a missing mark, stands for nothing.
+        """
+        for glob in self.marks.columns:
+            if not expand([glob], names):
+                check_column(where, glob, names)
+        return replace(
+            self,
+            kinds=_spread(where, self.kinds, names, "column"),
+            positive=_spread(where, self.positive, targets, "target"),
+        )
+
     def roles(self) -> dict[str, str]:
         """Return {role: column} of the columns that have another use than feature or target."""
         named = {"id": self.id, "split": self.split, "group split": self.group_split, "time split": self.time_split,
@@ -60,7 +79,14 @@ class ReadOptions:
         return {role: name for role, name in named.items() if name is not None}
 
 
-_LISTED = 12  # names that a message holds
+def _spread(where: str, given: Mapping[str, str], names: Sequence[str], what: str) -> dict[str, str]:
+    found = {}
+    for glob, value in given.items():
+        meant = expand([glob], names)
+        if not meant:
+            check_column(where, glob, names, what)
+        found.update(dict.fromkeys(meant, value))
+    return found
 
 
 def check_column(where: str, name: str, known: Iterable[str], what: str = "column") -> None:

@@ -23,6 +23,9 @@ _WORDS = {
     **dict.fromkeys("test testing tst te holdout hold-out hold_out heldout held-out".split(), 2),
 }
 _SHARES = ("train", "valid", "test")
+_FOLD_NAME = re.compile(r"(.*[_\- .]|k|cv)?folds?([_\- .]?(id|no|nr|num|number|index))?\Z", re.I)
+_FOLD_WORD = re.compile(r"(fold|split|part|f|k|cv)?[_\- .]?(\d{1,2})\Z", re.I)
+_FLAG = re.compile(r"(is|in)[_\- .]?(train|test|valid|holdout)(ing|ation)?([_\- .]?set)?\Z", re.I)
 
 
 class Parts(NamedTuple):
@@ -43,11 +46,14 @@ def split_column(columns: Sequence[Column]) -> Column | None:
         if column.name == "split":
             return column
     for column in columns:
-        if column.name.lower() not in _NAMES or column.missing.any():
+        name = column.name.lower()
+        if column.missing.any():
             continue
-        if column.kind == "words" and all(word.lower() in _WORDS for word in column.words) and len(column.words) > 1:
+        if _FLAG.match(name) and column.numbers is not None and set(np.unique(column.numbers)) == {0.0, 1.0}:
             return column
-        if column.numbers is not None and "fold" in column.name.lower() and _folds(column.numbers) is not None:
+        if name in _NAMES and column.kind == "words" and len(column.words) > 1 and -1 not in _parts_of(column.words):
+            return column
+        if _FOLD_NAME.match(name) and _folds(_numbered(column)) is not None:
             return column
     return None
 
@@ -63,11 +69,18 @@ def by_column(where: str, column: Column) -> Parts:
             f"{where}: column {name!r} says no part in {int(column.missing.sum())} rows, the first being row "
             f"{int(column.missing.argmax())}; every row needs one."
         )
-    if column.numbers is not None:
-        values = np.unique(column.numbers)
+    numbers = _numbered(column)
+    if numbers is not None:
+        values = np.unique(numbers)
+        flag = _FLAG.match(name)
+        if flag and set(values) <= {0.0, 1.0}:
+            inside = numbers == 1
+            part = _WORDS[flag[2].lower()]
+            parts = np.where(inside, part, 0) if part else np.where(inside, 0, 2)
+            return Parts(parts.astype(np.int8), f"as column {name!r} says")
         if set(values) <= {0.0, 1.0, 2.0} and "fold" not in name.lower():
-            return Parts(column.numbers.astype(np.int8), f"as column {name!r} says (0 train, 1 valid, 2 test)")
-        folds = _folds(column.numbers)
+            return Parts(numbers.astype(np.int8), f"as column {name!r} says (0 train, 1 valid, 2 test)")
+        folds = _folds(numbers)
         if folds is None:
             raise InvalidInputError(
                 f"{where}: column {name!r} must hold train, valid or test (or 0, 1, 2, or numbers of folds); got "
@@ -77,15 +90,29 @@ def by_column(where: str, column: Column) -> Parts:
         parts = np.where(folds == last, 2, np.where(folds == last - 1, 1, 0)).astype(np.int8)
         first = values[0]
         return Parts(parts, f"folds of column {name!r}: {first + last:g} is test, {first + last - 1:g} is valid")
-    codes = [
-        _WORDS.get(re.sub(r"[ _-]?(set|data|split)\Z", "", word.lower()) or word.lower(), -1) for word in column.words
-    ]
+    codes = _parts_of(column.words)
     if -1 in codes:
         raise InvalidInputError(
             f"{where}: column {name!r} must hold train, valid or test (or 0, 1, 2); got "
             f"{column.words[codes.index(-1)]!r}."
         )
     return Parts(np.array(codes, np.int8)[np.asarray(column.codes)], f"as column {name!r} says")
+
+
+def _parts_of(words: Sequence[str]) -> list[int]:
+    """Return the part that each word says, -1 where it says none."""
+    return [_WORDS.get(re.sub(r"[ _-]?(set|data|split)\Z", "", word.lower()) or word.lower(), -1) for word in words]
+
+
+def _numbered(column: Column) -> NDArray[np.float64] | None:
+    """Return the numbers of a column, or those of words such as fold3; None where the words are others."""
+    if column.numbers is not None:
+        return column.numbers
+    found = [_FOLD_WORD.match(word) for word in column.words]
+    if not found or not all(found):
+        return None
+    numbers: NDArray[np.float64] = np.array([float(match[2]) for match in found if match])[np.asarray(column.codes)]
+    return numbers
 
 
 def by_groups(
@@ -139,8 +166,10 @@ def drawn(
     return Parts(grouped_split(Y, tasks, sets, shares, seed), rule + ", equal rows in one part", sets)
 
 
-def _folds(numbers: NDArray[np.float64]) -> NDArray[np.int64] | None:
+def _folds(numbers: NDArray[np.float64] | None) -> NDArray[np.int64] | None:
     """Return folds 0 .. K - 1 for 3 to 50 numbers that follow one another from 0 or 1, or None."""
+    if numbers is None:
+        return None
     values = np.unique(numbers)
     if not 3 <= len(values) <= 50 or values[0] not in (0.0, 1.0) or (np.diff(values) != 1).any():
         return None

@@ -151,7 +151,7 @@ class Reading:
                 f"holes: {sum(self.holes.values()):,} missing cells in {len(self.holes):,} features, filled from the "
                 f"training rows ({_few(worst)})"
             )
-        lines += [f"{role}: column {name!r}" for role, name in self.roles.items()]
+        lines += [f"{role}: {name!r}" for role, name in self.roles.items()]
         lines += _cut([f"ignored: {one.name!r}, {one.reason}" for one in self.ignored], limit, "ignored columns")
         lines += _cut([f"task {one.name!r}: {one.describe()}" for one in self.targets], limit, "tasks")
         return lines + _cut([f"warning: {note}" for note in self.notes], limit, "warnings")

@@ -19,6 +19,7 @@ __all__ = [
     "column_notes",
     "default_targets",
     "expand",
+    "kin_notes",
     "looks_like_label",
     "no_feature",
 ]
@@ -35,6 +36,8 @@ _INDEX = re.compile(
 _IDENTITY = re.compile(r"(.*[_\- .])?(id|ids|uuid|guid|identifier|identifiers|smiles|inchi|inchikey|name)\Z", re.I)
 _CAMEL = re.compile(r".*[a-z](Id|ID)\Z")
 _ENUMERATED = re.compile(r"(.*?\D)[_\-. ]?\d+\Z")
+_BEGINNING = re.compile(r"[^\W\d_]{2,}[_\-. ]")
+_WEIGHT = re.compile(r"((sample|case|row|instance|observation)[_\- .]?weights?|weights|w)\Z", re.I)
 _FEW_ROWS = 20  # below this many rows nothing is certain
 
 
@@ -98,6 +101,27 @@ def looks_like_label(name: str, values: Column, targets: Mapping[str, Column]) -
     return None
 
 
+def kin_notes(features: Mapping[str, Column], targets: Mapping[str, Column]) -> list[Note]:
+    """Return a warning for features that share the beginning of a target's name and hold the same few values."""
+    kin: dict[str, list[str]] = {}
+    for target, labels in targets.items():
+        match = _BEGINNING.match(target)
+        begin = match[0].lower() if match else None
+        for name, column in features.items() if begin else ():
+            if name.lower().startswith(str(begin)) and column.kind != "dates" and _alike(column, labels):
+                kin.setdefault(target, []).append(name)
+    said: set[str] = set()
+    notes = []
+    for target, names in kin.items():
+        new = [name for name in names if name not in said]
+        said.update(new)
+        if new:
+            who = f"{new[0]!r} and {len(new) - 1} more are" if new[1:] else f"{new[0]!r} is"
+            notes.append(Note(f"feature {who} named like target {target!r} and may not be known before the label is",
+                              " ".join(f"--ignore {name!r}" for name in new[:5])))  # fmt: skip
+    return notes
+
+
 def column_notes(column: Column, n_rows: int) -> list[Note]:
     """Return warnings about a feature that may be none, or whose numbers may not mean what they say."""
     notes = list(column.notes)
@@ -105,6 +129,8 @@ def column_notes(column: Column, n_rows: int) -> list[Note]:
     values = column.numbers
     if column.kind != "numbers" or values is None:
         return notes
+    if _WEIGHT.match(name) and np.nanmin(values) >= 0:
+        notes.append(Note(f"feature {name!r} may hold the weights of the rows", f"--weight {name!r}"))
     if n_rows >= _FEW_ROWS and _progression(values):
         notes.append(Note(f"feature {name!r} counts the rows: it may be a row number", f"--ignore {name!r}"))
     low, high = np.nanmin(values), np.nanmax(values)

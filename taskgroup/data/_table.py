@@ -288,5 +288,8 @@ def complete_split(
             parts[train] = stratified_split(Y[train], tasks, (1 - valid, valid), seed)
     for number, part in enumerate(SPLITS):
         if not (parts == number).any():
-            raise InvalidInputError(f"the {part} part of `split` must hold at least one row; got none of {len(Y)}.")
+            hint = " Without a test part nothing can be judged: call the validation rows test." if number == 2 else ""
+            raise InvalidInputError(
+                f"the {part} part of `split` must hold at least one row; got none of {len(Y)}.{hint}"
+            )
     return parts

@@ -219,7 +219,10 @@ def _from_numbers(
                 Note(f"task {name!r}: {n_classes} whole numbers are read as classes", f"--kind {name!r}=regression")
             )
         return _many_classes(values, kept, notes)
-    if whole and n_classes <= 10:
+    if whole and n_classes == 3 and kept[1] - kept[0] == 1 and first in (0, 1):
+        notes.append(Note(f"task {name!r}: {kept[0]:g}, {kept[1]:g} and {kept[2]:g} are read as quantities; "
+                          f"{kept[2]:g} may mean 'missing'", f"--missing {name!r}={kept[2]:g}"))  # fmt: skip
+    elif whole and n_classes <= 10:
         notes.append(Note(f"task {name!r}: the {n_classes} different whole numbers are read as quantities",
                           f"--kind {name!r}=multiclass"))  # fmt: skip
     elif n_classes == 2:
