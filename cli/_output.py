@@ -67,7 +67,9 @@ class Output:
         from rich.table import Table
         from rich.text import Text
 
-        cells = [[_cell(value) for value in row] for row in rows]
+        from taskgroup._display import cell
+
+        cells = [[cell(value) for value in row] for row in rows]
         numeric = [all(isinstance(row[j], (int, float, type(None))) for row in rows) for j in range(len(columns))]
         kept = _fitting(columns, cells, numeric, self._out.width)
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
@@ -116,11 +118,3 @@ def _fitting(columns: Sequence[str], cells: Sequence[Sequence[str]], numeric: Se
     while kept < len(columns) and sum(least[: kept + 1]) + 2 * kept <= width:
         kept += 1
     return kept
-
-
-def _cell(value: Any) -> str:
-    if value is None or (isinstance(value, float) and value != value):
-        return "-"
-    if isinstance(value, float):
-        return f"{value:.4f}"
-    return f"{value:,}" if isinstance(value, int) else str(value)

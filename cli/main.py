@@ -20,8 +20,10 @@ from taskgroup import __version__
 from ._help import Commands
 from .check import check
 from .cluster import cluster
+from .compare import compare
 from .datasets import datasets
 from .doctor import doctor
+from .explain import explain
 from .help import help_command
 from .importer import import_command
 from .predict import predict
@@ -49,7 +51,7 @@ WORDS = {
     cls=Commands,
     sections={
         "Steps": ("run", "profile", "cluster", "retrain", "report"),
-        "Use a run": ("predict",),
+        "Use a run": ("predict", "explain", "compare"),
         "Before you start": ("check", "datasets", "import", "doctor", "help"),
     },
     words=WORDS,
@@ -62,7 +64,10 @@ def taskgroup() -> None:
     """Find out which tasks should be trained together, and whether it is worth it."""
 
 
-for command in (check, run, profile, cluster, retrain, report, predict, datasets, import_command, doctor, help_command):
+for command in (
+    run, profile, cluster, retrain, report, predict, explain, compare, check, datasets, import_command, doctor,
+    help_command,
+):  # fmt: skip
     taskgroup.add_command(command)
 
 

@@ -22,6 +22,8 @@ _PUBLIC = {
     "TaskFeatures": "taskgroup.features",
     "TaskSet": "taskgroup.tasks",
     "TaskTable": "taskgroup.data",
+    "compare_runs": "taskgroup.compare",
+    "explain_task": "taskgroup.explain",
     "group_tasks": "taskgroup.cluster",
     "load_table": "taskgroup.data",
     "profile": "taskgroup.training",

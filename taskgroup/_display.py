@@ -1,0 +1,81 @@
+"""Short texts and small HTML tables of the objects that people print and look at in notebooks."""
+
+from __future__ import annotations
+
+import html
+import math
+import numbers
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+__all__ = ["cell", "clipped", "html_page", "html_table"]
+
+_ROWS = 30  # rows of a table in a notebook
+
+_STYLE = """\
+:root{color-scheme:light dark}
+body{font:16px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem}
+div{overflow-x:auto}
+table{border-collapse:collapse;margin:.5rem 0 1.5rem}
+caption{text-align:left;font-weight:600}
+th,td{padding:.25rem .75rem .25rem 0;text-align:left;vertical-align:top;border-bottom:1px solid #8886}
+td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}
+"""
+
+
+def clipped(names: Iterable[str], most: int = 4, width: int = 40) -> str:
+    """Return the first names, each cut to a width, and how many more there are.
+
+    >>> clipped(["a", "b", "c"], 2)
+    'a, b and 1 more'
+    """
+    listed = list(names)
+    shown = [name if len(name) <= width else name[: width - 1] + "…" for name in listed[:most]]
+    return ", ".join(shown) + (f" and {len(listed) - most} more" if len(listed) > most else "")
+
+
+def cell(value: Any) -> str:
+    """Return a value as a table shows it: three decimals or digits, thousands apart, a dash where there is none.
+
+    >>> cell(0.12345), cell(1234), cell(87.654), cell(None), cell([0.1, 0.25])
+    ('0.123', '1,234', '87.7', '–', '0.100 to 0.250')
+    """
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, numbers.Integral):
+        return f"{int(value):,}"
+    if isinstance(value, numbers.Real):
+        size = abs(float(value))
+        return f"{float(value):,.{3 if size < 10 else 1 if size < 1000 else 0}f}"
+    if isinstance(value, (list, tuple)) and len(value) == 2 and all(isinstance(v, numbers.Real) for v in value):
+        return f"{cell(float(value[0]))} to {cell(float(value[1]))}"
+    return str(value)
+
+
+def html_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], caption: str = "", most: int = _ROWS) -> str:
+    """Return an HTML table of the first rows; every text is escaped, numbers stand right."""
+    numeric = [all(row[j] is None or isinstance(row[j], numbers.Real) for row in rows) for j in range(len(columns))]
+    kinds = [' class="n"' if right else "" for right in numeric]
+    lines = ["<div><table>"]
+    if caption:
+        lines.append(f"<caption>{html.escape(caption)}</caption>")
+    heads = "".join(f'<th scope="col"{k}>{html.escape(c)}</th>' for k, c in zip(kinds, columns, strict=True))
+    lines.append(f"<thead><tr>{heads}</tr></thead><tbody>")
+    for row in rows[:most]:
+        cells = "".join(f"<td{k}>{html.escape(cell(v))}</td>" for k, v in zip(kinds, row, strict=True))
+        lines.append(f"<tr>{cells}</tr>")
+    if len(rows) > most:
+        lines.append(f'<tr><td colspan="{len(columns)}">and {len(rows) - most:,} more</td></tr>')
+    return "\n".join([*lines, "</tbody></table></div>"])
+
+
+def html_page(title: str, parts: Sequence[str]) -> str:
+    """Return a page that needs nothing else, of parts that are HTML already."""
+    name = html.escape(title)
+    head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{name}</title>'
+    body = "\n".join([f"<h1>{name}</h1>", *parts])
+    return (
+        f'<!doctype html>\n<html lang="en"><head>{head}<style>{_STYLE}</style></head>\n<body>\n{body}\n</body></html>\n'
+    )
