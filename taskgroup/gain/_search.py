@@ -132,13 +132,17 @@ def find_groups(
         }
         winner, rivals, groups = _compete(trees, ledger, margin)
         S, tree = matrices[winner], trees[winner]
+        limited = max_size is not None and max_size < n_tasks
         if max_size is None:
             groups = join_lonely(groups, S, ledger, margin)
-        groups, moves = move(groups, S, ledger, margin, trials, max_size)
-        groups = sorted(fewer_groups(groups, S, ledger, max_groups or n_tasks))
+        moves = 0
+        if limited or _is_worth_it(expected_gain(groups, tree, ledger, margin, random_state)["all-in-one"], margin):
+            groups, moves = move(groups, S, ledger, margin, trials, max_size)
+            groups = sorted(fewer_groups(groups, S, ledger, max_groups or n_tasks))
+        else:
+            groups = [tree.tasks]
         membership = soften(groups, S, ledger, margin, trials if soft else 0)
         expected = expected_gain(groups, tree, ledger, margin, random_state)
-        limited = max_size is not None and max_size < n_tasks
         if len(groups) > 1 and not limited and not _is_worth_it(expected["all-in-one"], margin):
             groups, membership = [tree.tasks], np.ones((n_tasks, 1))
             expected = expected_gain(groups, tree, ledger, margin, random_state)
