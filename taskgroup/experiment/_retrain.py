@@ -24,7 +24,7 @@ from taskgroup.experiment._work import Material
 from taskgroup.grouping import Grouping
 from taskgroup.learners import Examples, Packed
 from taskgroup.plan import PlanChoice, Rule, judge
-from taskgroup.scoring import Scorecard
+from taskgroup.scoring import Average, MetricChoice, Objective, Scorecard, TaskWeights
 
 __all__ = ["RetrainResult", "retrain"]
 
@@ -82,6 +82,9 @@ def retrain(
     answers: Answers = "best",
     plan: Rule = "best",
     max_models: int | None = None,
+    metric: MetricChoice = None,
+    task_weights: TaskWeights = None,
+    average: Average = "macro",
     random_state: int = 0,
     jobs: int = 1,
     executor: Executor | None = None,
@@ -128,6 +131,8 @@ def retrain(
         How the plan is chosen, see :func:`taskgroup.plan.make_plan`.
     max_models : int, optional
         The most models that the plan may serve.
+    metric, task_weights, average
+        What the plan is chosen and everything is compared by, see :func:`taskgroup.scoring.score`.
     random_state : int
         The same number gives the same result, whoever runs the work.
     jobs : int
@@ -152,6 +157,7 @@ def retrain(
     check_int("random_state", random_state, low=0)
     check_choice("answers", answers, ("best", "mean"))
     _check_inputs(table, grouping)
+    Objective.of(table.tasks, metric, task_weights, average)  # refuses before hours of work, not after
     examples, held_out = Examples.from_table(table), make_folds(table, folds, random_state)
     material = Material(examples, held_out, table.rows("test"))
     made = make_arms(arms or DEFAULT_ARMS, Question(table, grouping, draws, random_state))
@@ -174,8 +180,8 @@ def retrain(
     weights = None if mass is None else {"honest": mass[held_out.honest], "test": mass[table.rows("test")]}
     card, choice, extended = judge(
         targets, predictions, tasks=table.tasks, arms={m.name: m.arm.role for m in work.scored}, rule=plan,
-        costs=ledger["methods"], max_models=max_models, isolated=grouping.isolated, sample_weight=weights,
-        random_state=random_state,
+        costs=ledger["methods"], max_models=max_models, isolated=grouping.isolated, metric=metric,
+        task_weights=task_weights, average=average, sample_weight=weights, random_state=random_state,
     )  # fmt: skip
     result = RetrainResult(card, choice, ledger, extended, held_out)
     if out is not None:

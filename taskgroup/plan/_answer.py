@@ -11,6 +11,10 @@ from taskgroup.scoring import describe, family
 __all__ = ["Answer", "Facts", "write_answer"]
 
 
+NEAR = 0.01
+"""Loss of the mean honest score up to which a cheaper choice is named for its cost."""
+
+
 @dataclass(frozen=True)
 class Answer:
     """What to do, made from the decision by :func:`write_answer`.
@@ -26,8 +30,8 @@ class Answer:
     lines : sequence of str
         Gains over what people would do otherwise, what groups are worth, how sure this is.
     cheaper : sequence of dict
-        {"plan", "models", "bytes", "test", "loss", "ci95"}: what costs less, and what it loses against
-        the plan on test rows.
+        {"plan", "models", "bytes", "test", "loss", "ci95", "honest_loss"}: what costs less, and what it loses against
+        the plan on test rows; on honest rows, where it was chosen, "honest_loss".
     open : sequence of dict
         {"question", "mean", "ci95", "needs"}: comparisons that the data do not settle, and what would.
     """
@@ -90,11 +94,7 @@ def write_answer(facts: Facts) -> Answer:
     if sentence:
         lines.append(sentence)
     if facts.cheaper:
-        least = facts.cheaper[-1]
-        lines.append(
-            f"The cheapest choice worth naming, {least['plan']}, "
-            f"{'loses' if least['loss'] < 0 else 'gains'} {_gain((least['loss'], *least['ci95']))}."
-        )
+        lines.append(_cheaper(facts.cheaper))
     if facts.test[1] <= facts.chance:
         lines.append(f"It is open whether anything here predicts better than guessing ({facts.chance:.3f}).")
     return Answer(
@@ -133,6 +133,18 @@ def _grouping(facts: Facts) -> tuple[str, str]:
     if high <= 0:
         return "not worth it", f"Grouping did not pay on test rows: {gain} against the best plan without groups."
     return "open", f"Whether grouping adds anything is open: {gain} over the best plan without groups."
+
+
+def _cheaper(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return the sentence on the cheapest choice that honest rows find near the plan, or else on the nearest one."""
+    near = [row for row in rows if row["honest_loss"] >= -NEAR]
+    row = near[-1] if near else max(rows, key=lambda row: float(row["honest_loss"]))
+    models = f"{row['models']} model{'' if row['models'] == 1 else 's'}, " if row["models"] else ""
+    verb = "loses" if row["loss"] < 0 else "gains"
+    return (
+        f"Cheaper: {row['plan']} ({models}{row['bytes'] / 1e6:.1f} MB) {verb} {_gain((row['loss'], *row['ci95']))}"
+        f"{'' if near else '; nothing cheaper comes nearer'}."
+    )
 
 
 def _open(facts: Facts) -> list[dict[str, Any]]:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import expit, log_softmax
 
-from taskgroup.scoring import main_scores
+from taskgroup.scoring import Objective
 from taskgroup.tasks import TaskSet
 
 __all__ = ["Calibration", "best_thresholds", "calibrate", "greedy_weights", "own_weights"]
@@ -99,15 +99,19 @@ def calibrate(
 
 
 def greedy_weights(
-    tasks: TaskSet, Y: NDArray[np.float32], answers: Mapping[str, NDArray[np.floating]], *, rounds: int = _ROUNDS,
+    objective: Objective,
+    Y: NDArray[np.float32],
+    answers: Mapping[str, NDArray[np.floating]],
+    *,
+    rounds: int = _ROUNDS,
     weights: NDArray[np.floating] | None = None,
-) -> dict[str, float]:  # fmt: skip
+) -> dict[str, float]:
     """Return {method: weight}, summing to 1, of the blend that greedy selection finds for all tasks.
 
     Parameters
     ----------
-    tasks : TaskSet
-        The T tasks.
+    objective : Objective
+        What the blend is to do best by.
     Y : ndarray of float32 of shape (n, T)
         Targets, NaN where missing.
     answers : dict
@@ -117,11 +121,11 @@ def greedy_weights(
     weights : ndarray of shape (n, T), optional
         How much each label counts; 1 when left out.
     """
-    names = _promising(tasks, Y, answers, weights)
+    names = _promising(objective, Y, answers, weights)
     counts = np.zeros(len(names))
     total = np.zeros(next(iter(answers.values())).shape)
     for n in range(1, rounds + 1):
-        scores = [_mean(main_scores(tasks, Y, (total + answers[name]) / n, weights)) for name in names]
+        scores = [objective.mean(Y, (total + answers[name]) / n, weights) for name in names]
         chosen = int(np.argmax(scores))
         counts[chosen] += 1
         total += answers[names[chosen]]
@@ -129,24 +133,26 @@ def greedy_weights(
 
 
 def own_weights(
-    tasks: TaskSet, Y: NDArray[np.float32], answers: Mapping[str, NDArray[np.floating]], common: Mapping[str, float],
+    objective: Objective,
+    Y: NDArray[np.float32],
+    answers: Mapping[str, NDArray[np.floating]],
+    common: Mapping[str, float],
     weights: NDArray[np.floating] | None = None,
-) -> dict[str, dict[str, float]]:  # fmt: skip
+) -> dict[str, dict[str, float]]:
     """Return {task: {method: weight}}: the common blend many times, and what each task adds of its methods.
 
     Nothing is added that the common blend does without, so that no task brings models of its own to serve.
     """
-    names = list(common)
+    tasks, names = objective.tasks, list(common)
     counts = np.tile([_COPIES * common.get(name, 0.0) for name in names], (len(tasks), 1))  # (T, M)
     owner = np.repeat(np.arange(len(tasks)), [task.n_outputs for task in tasks])
     total = np.zeros(next(iter(answers.values())).shape)
     for name, weight in common.items():
         total += _COPIES * weight * answers[name]
-    best = main_scores(tasks, Y, total / _COPIES, weights)
+    best = objective.values(Y, total / _COPIES, weights)
     growing = np.ones(len(tasks), bool)
     for n in range(1, _OWN_ROUNDS + 1):
-        mixed = {name: (total + answers[name]) / (_COPIES + n) for name in names}
-        scores = np.stack([main_scores(tasks, Y, mixed[name], weights) for name in names])
+        scores = np.stack([objective.values(Y, (total + answers[name]) / (_COPIES + n), weights) for name in names])
         chosen = np.nan_to_num(scores, nan=-np.inf).argmax(0)
         value = scores[chosen, np.arange(len(tasks))]
         growing &= np.nan_to_num(value, nan=-np.inf) > np.nan_to_num(best, nan=np.inf)
@@ -192,14 +198,11 @@ def best_thresholds(
 
 
 def _promising(
-    tasks: TaskSet, Y: NDArray[np.float32], answers: Mapping[str, NDArray[np.floating]],
+    objective: Objective,
+    Y: NDArray[np.float32],
+    answers: Mapping[str, NDArray[np.floating]],
     weights: NDArray[np.floating] | None,
-) -> list[str]:  # fmt: skip
+) -> list[str]:
     """Return the best single methods, the best first."""
-    scores = {name: _mean(main_scores(tasks, Y, packed, weights)) for name, packed in answers.items()}
+    scores = {name: objective.mean(Y, packed, weights) for name, packed in answers.items()}
     return sorted(answers, key=lambda name: -scores[name])[:_CANDIDATES]
-
-
-def _mean(scores: Floats) -> float:
-    defined = scores[~np.isnan(scores)]
-    return float(defined.mean()) if len(defined) else -np.inf

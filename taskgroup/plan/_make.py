@@ -13,7 +13,18 @@ from taskgroup.exceptions import InvalidInputError
 from taskgroup.plan._answer import Facts, write_answer
 from taskgroup.plan._blend import Calibration, best_thresholds, calibrate, greedy_weights, own_weights
 from taskgroup.plan._choice import PlanChoice, mixed
-from taskgroup.scoring import Measured, Scorecard, family, main_scores, needed, pareto, score
+from taskgroup.scoring import (
+    Average,
+    Measured,
+    MetricChoice,
+    Objective,
+    Scorecard,
+    TaskWeights,
+    family,
+    needed,
+    pareto,
+    score,
+)  # fmt: skip
 from taskgroup.tasks import TaskSet
 
 __all__ = ["RULES", "Rule", "check_rule", "judge", "make_plan"]
@@ -34,7 +45,10 @@ _WORTH = 0.01  # gain of the mean score that is worth acting on
 _NEXT_TO_NOTHING = 0.002  # loss of the mean honest score that the simplest plan may have
 PLAN, UNGROUPED = "plan", "plan without groups"
 
-_METRIC_WORDS = {"auc": "AUC", "accuracy": "accuracy", "r2": "R2"}
+_METRIC_WORDS = {
+    "auc": "AUC", "accuracy": "accuracy", "r2": "R2", "average_precision": "average precision",
+    "log_loss": "log-loss (negated)", "brier": "Brier score (negated)",
+}  # fmt: skip
 
 
 def check_rule(rule: Rule) -> tuple[str, float]:
@@ -61,6 +75,9 @@ def judge(
     max_models: int | None = None,
     isolated: Sequence[str] = (),
     sample_weight: Mapping[str, NDArray[np.float32]] | None = None,
+    metric: MetricChoice = None,
+    task_weights: TaskWeights = None,
+    average: Average = "macro",
     random_state: int = 0,
 ) -> tuple[Scorecard, PlanChoice, Predictions]:
     """Return the scorecard, the plan, and the predictions with those of the plan.
@@ -79,10 +96,13 @@ def judge(
         See :func:`make_plan`.
     sample_weight : {"honest": (n, T), "test": (m, T)}, optional
         How much each label counts, in every choice and every score.
+    metric, task_weights, average
+        What the plan is chosen and everything is compared by, see :func:`taskgroup.scoring.score`.
     random_state : int
         Seed of the resamples behind intervals.
     """
     tasks = tasks if isinstance(tasks, TaskSet) else TaskSet(tasks)
+    objective = Objective.of(tasks, metric, task_weights, average)
     arms = {name: family(name) for name in predictions["honest"]} if arms is None else arms
     served = {name: _served(by_seed) for name, by_seed in predictions["honest"].items() if arms[name] != "control"}
     Y = np.asarray(y_true["honest"], np.float32)
@@ -90,19 +110,19 @@ def judge(
     scale = {name: calibrate(tasks, Y, packed, mass) for name, packed in served.items()}
     honest = {name: scale[name].apply(tasks, packed) for name, packed in served.items()}
     test = {name: scale[name].apply(tasks, _served(predictions["test"][name])) for name in honest}
-    choice = _choose(tasks, Y, mass, honest, arms, rule, costs or {}, max_models)
+    choice = _choose(objective, Y, mass, honest, arms, rule, costs or {}, max_models)
     added = {PLAN: choice.own} | ({} if choice.ungrouped is None else {UNGROUPED: choice.ungrouped})
     extended: dict[str, dict[str, Mapping[int | str, Packed]]] = {}
     for split, answers in (("honest", honest), ("test", test)):
         extended[split] = dict(predictions[split])
         extended[split] |= {name: {0: mixed(tasks, answers, weights)} for name, weights in added.items()}
-    scores = {name: _nanmean(main_scores(tasks, Y, outputs, mass)) for name, outputs in honest.items()}
+    scores = {name: objective.mean(Y, outputs, mass) for name, outputs in honest.items()}
     together = _best(scores, arms, "one-model")
     alone = _best(scores, arms, "single-task")
     baseline = alone or together or choice.single
     card = score(
-        y_true, extended, tasks=tasks, costs=costs, baseline=baseline, sample_weight=sample_weight,
-        random_state=random_state,
+        y_true, extended, tasks=tasks, costs=costs, baseline=baseline, random_state=random_state, metric=metric,
+        task_weights=task_weights, average=average, sample_weight=sample_weight,
     )  # fmt: skip
     cuts = best_thresholds(tasks, Y, extended["honest"][PLAN][0], mass)
     plan = make_plan(card, choice, scale, together, alone, arms, rule, isolated, thresholds=cuts)
@@ -191,7 +211,7 @@ def make_plan(
 
 
 def _choose(
-    tasks: TaskSet,
+    objective: Objective,
     Y: NDArray[np.float32],
     mass: NDArray[np.float32] | None,
     honest: Mapping[str, Floats],
@@ -202,17 +222,18 @@ def _choose(
 ) -> Choice:
     kind, margin = check_rule(rule)
     names = _affordable(honest, costs, max_models)
-    scores = {name: _nanmean(main_scores(tasks, Y, honest[name], mass)) for name in names}
+    scores = {name: objective.mean(Y, honest[name], mass) for name in names}
+    tasks = objective.tasks
     single = max(names, key=lambda name: scores[name])
     without = [name for name in names if arms[name] != "split"]
     tried = 0 < len(without) < len(names)
 
     def blended(some: Sequence[str]) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
         answers = {name: honest[name] for name in some}
-        common = _sorted(_within(greedy_weights(tasks, Y, answers, weights=mass), costs, max_models, single))
+        common = _sorted(_within(greedy_weights(objective, Y, answers, weights=mass), costs, max_models, single))
         if max_models is not None:
             return common, dict.fromkeys(tasks.names, common)
-        return common, own_weights(tasks, Y, answers, common, mass)
+        return common, own_weights(objective, Y, answers, common, mass)
 
     def alone(some: Sequence[str]) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
         best = max(some, key=lambda name: scores[name])
@@ -275,18 +296,19 @@ def _cheaper(
 
     They are chosen on honest rows, by the bytes of their models.
     """
-    main = card.main["test"]
+    main, honest = card.main["test"], card.main["honest"]
     costs = {name: float(card.costs[name]["bytes"]) for name in arms if arms[name] != "control" and name in card.costs}
     if not costs:
         return []
     total = sum(costs.get(name, np.inf) for name in used)
-    rows = pareto({name: main[name] for name in costs}, costs, chosen_on=card.main["honest"], resampler=card.resampler)
+    rows = pareto({name: main[name] for name in costs}, costs, chosen_on=honest, resampler=card.resampler)
     front = [row["method"] for row in rows if row["cost"] < total and dict(weights) != {row["method"]: 1.0}]
     losses = card.resampler.intervals([main[name].minus(main[PLAN]) for name in front], "trained")
     return [
         {
             "plan": name, "models": card.costs[name].get("n_models"), "bytes": card.costs[name]["bytes"],
             "test": float(main[name].by_seed.mean()), "loss": loss.mean, "ci95": loss.ci95,
+            "honest_loss": float(honest[name].minus(honest[PLAN]).by_seed.mean()),
         }
         for name, loss in reversed(list(zip(front, losses, strict=True)))
     ]  # fmt: skip
@@ -332,7 +354,8 @@ def _fact(gains: Mapping[str, Mapping[str, Any]], key: str) -> tuple[str, tuple[
 
 def _metric(card: Scorecard) -> str:
     mains = set(card.main_metrics)
-    return _METRIC_WORDS[mains.pop()] if len(mains) == 1 else "score"
+    name = mains.pop() if len(mains) == 1 else "score"
+    return _METRIC_WORDS.get(name, name)
 
 
 def _sorted(weights: Mapping[str, float]) -> dict[str, float]:
@@ -341,8 +364,3 @@ def _sorted(weights: Mapping[str, float]) -> dict[str, float]:
 
 def _n_seeds(measured: Measured) -> int:
     return len(measured.seeds)
-
-
-def _nanmean(values: Floats) -> float:
-    defined = values[~np.isnan(values)]
-    return float(defined.mean()) if len(defined) else -np.inf

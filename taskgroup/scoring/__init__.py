@@ -2,11 +2,12 @@
 
 from taskgroup.scoring._claims import AmongDraws, Claim, among_draws, better_than_all
 from taskgroup.scoring._comparison import Comparison, Interval, Resampler
-from taskgroup.scoring._main import MAIN_METRICS
+from taskgroup.scoring._main import MAIN_METRICS, MetricChoice
 from taskgroup.scoring._measured import Measured
 from taskgroup.scoring._metrics import METRICS
 from taskgroup.scoring._names import ROLES, describe, family, split_name
 from taskgroup.scoring._noise import believed, noise_variance, task_intervals
+from taskgroup.scoring._objective import Average, Objective, TaskWeights
 from taskgroup.scoring._pareto import pareto
 from taskgroup.scoring._quick import main_scores
 from taskgroup.scoring._rows import ScoreRow, read_scores
@@ -22,15 +23,19 @@ __all__ = [
     "METRICS",
     "ROLES",
     "AmongDraws",
+    "Average",
     "Claim",
     "Comparison",
     "Interval",
     "Measured",
+    "MetricChoice",
     "Needed",
+    "Objective",
     "Resampler",
     "ScoreRow",
     "Scorecard",
     "SeedNoise",
+    "TaskWeights",
     "among_draws",
     "believed",
     "better_than_all",

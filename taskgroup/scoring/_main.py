@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from taskgroup.exceptions import InvalidInputError
 from taskgroup.tasks import Kind
 
-__all__ = ["DEFAULT_MAIN", "MAIN_METRICS", "MainMetric", "MetricChoice", "jackknife", "main_of_kinds"]
+__all__ = ["DEFAULT_MAIN", "MAIN_METRICS", "MainMetric", "MetricChoice", "jackknife", "main_of_kinds", "value_of"]
 
 Floats = NDArray[np.float64]
 Function: TypeAlias = Callable[[NDArray[np.float64], NDArray[np.float64]], float]
@@ -100,22 +100,32 @@ def jackknife(function: Function, y: Floats, outputs: Floats, mass: Floats | Non
     """
     influence = np.zeros(len(y))
     labelled = ~np.isnan(y)
-    given = mass if mass is not None and _takes_weights(function) else None
-
-    def call(rows: NDArray[np.bool_]) -> float:
-        return _call(function, y[rows], outputs[rows], None if given is None else given[rows])
-
-    value = call(labelled)
+    value = value_of(function, y, outputs, mass)
     if np.isnan(value):
         return value, influence
     n_parts = len(y) if len(y) <= _WHOLE else _PARTS
     part = np.random.default_rng(0).permutation(len(y)) % n_parts
     first = np.array([np.flatnonzero(part == g)[0] for g in range(n_parts)])
     touched = np.unique(part[labelled])
-    without = np.array([call(labelled & (part != g)) for g in touched])
+    left = [labelled & (part != g) for g in touched]
+    without = np.array(
+        [value_of(function, y[rows], outputs[rows], None if mass is None else mass[rows]) for rows in left]
+    )
     without[np.isnan(without)] = value
     influence[first[touched]] = (without.mean() - without) * (len(touched) - 1) / len(touched)
     return value, influence
+
+
+def value_of(function: Function, y: NDArray[Any], outputs: NDArray[Any], mass: NDArray[Any] | None = None) -> float:
+    """Return a user's metric of one task on its labelled samples, NaN where it is undefined.
+
+    Outputs are (n,), or (n, C) of a multiclass task; those of one column are handed over as (n,).
+    """
+    labelled = ~np.isnan(y)
+    own = outputs[labelled].astype(np.float64)
+    own = own[:, 0] if own.ndim == 2 and own.shape[1] == 1 else own
+    given = mass[labelled].astype(np.float64) if mass is not None and _takes_weights(function) else None
+    return _call(function, y[labelled].astype(np.float64), own, given)
 
 
 def _of_kind(choice: Any, kind: Kind) -> MainMetric:

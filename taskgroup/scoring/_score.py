@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple, TypeAlias, cast
+from typing import Any, NamedTuple, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from taskgroup._validation import check_int, check_known, check_matrix
+from taskgroup._validation import check_int, check_matrix
 from taskgroup.exceptions import InvalidInputError
 from taskgroup.scoring._comparison import Resampler
-from taskgroup.scoring._main import MetricChoice, main_of_kinds
+from taskgroup.scoring._main import MetricChoice
 from taskgroup.scoring._measured import Measured
 from taskgroup.scoring._metrics import Mains, chance_level, evaluate
+from taskgroup.scoring._objective import Average, Objective, TaskWeights
 from taskgroup.scoring._scorecard import Scorecard
 from taskgroup.scoring._seeds import SeedNoise, seed_kind
 from taskgroup.tasks import TaskSet
@@ -38,9 +39,9 @@ def score(
     n_resamples: int = 4000,
     random_state: int = 0,
     metric: MetricChoice = None,
-    task_weights: ArrayLike | Mapping[str, float] | None = None,
+    task_weights: TaskWeights = None,
     sample_weight: ArrayLike | Mapping[str, ArrayLike | None] | None = None,
-    average: Literal["macro", "micro"] = "macro",
+    average: Average = "macro",
     kind: Callable[[str], str] = seed_kind,
 ) -> Scorecard:
     """Return the scorecard of predictions made anywhere.
@@ -112,13 +113,13 @@ def score(
     parsed = {name: _parse(name, outputs[name], len(targets[name]), task_set) for name in order}
     _check_same(parsed)
     methods = tuple(parsed[order[-1]])
-    mains = main_of_kinds(metric)
+    objective = Objective.of(task_set, metric, task_weights, average)
+    mains, weights = objective.mains, objective.weights
     main: dict[str, dict[str, Measured]] = {name: {} for name in order}
     values: dict[str, dict[str, dict[str, Floats]]] = {name: {} for name in order}
     by_draw: dict[str, dict[str, Floats]] = {name: {} for name in order}
     counts = {name: np.stack([(~np.isnan(y)).sum(0), (y == 1).sum(0)]) for name, y in targets.items()}
     sizes = {name: _sizes(task_set, mains, y, masses[name]) for name, y in targets.items()}
-    weights = _weights(task_set, task_weights, average)
     bounds = np.array([(mains[task.kind].low, mains[task.kind].high) for task in task_set]).T
     noise = {name: SeedNoise(main[name], kind) for name in order}
     for method in methods:
@@ -288,22 +289,6 @@ def _effective(mass: Floats) -> Floats:
     """Return how many equal samples vary as much in their mean as these do (Kish), shape (T,)."""
     squares = np.square(mass).sum(0)
     return np.asarray(np.square(mass.sum(0)) / np.where(squares > 0, squares, 1.0))
-
-
-def _weights(tasks: TaskSet, given: ArrayLike | Mapping[str, float] | None, average: str) -> Floats:
-    """Return the weight of each task, shape (T,)."""
-    check_known("average", average, ("macro", "micro"))
-    weights = np.ones(len(tasks))
-    if isinstance(given, Mapping):
-        for name, weight in given.items():
-            weights[tasks.index_of(name)] = weight
-    elif given is not None:
-        weights = np.asarray(given, np.float64)
-    if weights.shape != (len(tasks),) or not np.isfinite(weights).all() or (weights < 0).any() or not weights.any():
-        raise InvalidInputError(
-            f"`task_weights` must be {len(tasks)} numbers, none negative and not all zero; got {given!r}."
-        )
-    return weights
 
 
 def _default_names(y: ArrayLike) -> list[str]:
