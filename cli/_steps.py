@@ -113,7 +113,7 @@ def _lineup(settings: Mapping[str, Any]) -> dict[str, Any]:
     from taskgroup.learners import ARCHITECTURES
 
     networks = {"tune_by": settings["tune"], "start": settings["start"], "shared_layers": settings["shared_layers"]}
-    same = ("learners", "arch", "encoder", "arms", "methods")
+    same = ("learners", "arch", "encoder", "arms", "methods", "metric", "task_weights", "average")
     return {
         **{name: settings[name] for name in same},
         "options": dict.fromkeys(("nets", "wide-nets", *ARCHITECTURES), networks),

@@ -29,6 +29,14 @@ def retrain_options(command: Any) -> Any:
     option_of, compute = partial(option, section="Learners"), partial(option, section="Compute")
     for add in (
         option_of("--max-models", type=click.IntRange(1), default=None, help="Largest number of models in the plan."),
+        option_of("--average", type=click.Choice(("macro", "micro")), default="macro", show_default=True,
+                  help="Every task counts the same in means over tasks, or every label."),
+        option_of("--task-weight", "task_weights", multiple=True, metavar="TASK=NUMBER",
+                  help="How much a task counts in means over tasks; 1 by default."),
+        option_of("--metric", default=None, metavar="NAME",
+                  help="What plans are chosen and compared by: auc, average-precision, log-loss, brier, accuracy, r2, "
+                       "or MODULE:NAME of a function (y_true, outputs). By default auc, accuracy or r2, by kind of "
+                       "task."),
         option_of("--plan", "rule", default="best", show_default=True, metavar="RULE",
                   help="How the plan is chosen: best or blend (what does best on honest answers), single (the one "
                        "method that does), simplest (the cheapest that honest answers do not tell from the best), or "
@@ -85,17 +93,26 @@ def retrain_settings(given: Mapping[str, Any], seed: int) -> dict[str, Any]:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     same = (
         "seeds", "encoder", "start", "answers", "shared_layers", "draws", "folds", "tune", "executor", "max_models",
-        "rule",
+        "rule", "metric", "average",
     )  # fmt: skip
     return {
         **{name: given[name] for name in same},
         "learners": [*_known("--learners", _split(given["learners"]), ("auto", *LEARNERS)), *given["own"]],
         "arch": arch,
         "arms": arms,
+        "task_weights": dict(_weight(text) for text in given["task_weights"]) or None,
         "methods": _split(given["methods"]) if given["methods"] else None,
         "jobs": given["jobs"] or min(cores, 8),
         "seed": seed,
     }
+
+
+def _weight(text: str) -> tuple[str, float]:
+    name, _, number = text.rpartition("=")
+    try:
+        return name, float(number)
+    except ValueError:
+        raise click.BadParameter(f"must be like TASK=2; got {text!r}.", param_hint="--task-weight") from None
 
 
 def _split(text: str) -> list[str]:

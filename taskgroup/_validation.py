@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import importlib
 import numbers
+import os
+import sys
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
@@ -74,6 +77,30 @@ def check_finite(
             f"`{name}` must be finite{' or NaN for missing' if missing else ''}; got {int(bad.sum())} {what} values in "
             f"{int(bad.any(0).sum())} columns, the first in row {row}, {where}. Correct or drop them first."
         )
+
+
+def find_object(what: str, text: str) -> Any:
+    """Return what "module:name" names; the working directory is looked in first.
+
+    Raises
+    ------
+    InvalidInputError
+        When the text is not of that form, or there is nothing of that name.
+    """
+    module, _, name = text.partition(":")
+    if not module or not name:
+        raise InvalidInputError(f'a {what} of yours is named as "module:name"; got {text!r}.')
+    here = os.getcwd()
+    sys.path.insert(0, here)
+    try:
+        found: Any = importlib.import_module(module)
+        for part in name.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError) as error:
+        raise InvalidInputError(f"{what} {text!r}: {error}; looked in {here} too.") from error
+    finally:
+        sys.path.remove(here)
+    return found
 
 
 def did_you_mean(name: str, known: Iterable[str], before: str = " ") -> str:

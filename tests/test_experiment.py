@@ -326,3 +326,21 @@ def test_weights_of_a_table_reach_losses_choices_and_scores(table, grouping):
     expected = roc_auc_score(weighed.Y[rows, 0][seen], answers[seen, 0], sample_weight=weights[rows][seen])
     assert result.scorecard.value("a", "linear/per-task") == pytest.approx(expected)
     assert result.plan.calibration != plain.plan.calibration
+
+
+def test_the_plan_does_best_by_the_metric_that_was_asked_for(table, grouping):
+    results = {metric: retrain(table, grouping, **FEW, metric=metric) for metric in (None, "log-loss")}
+    honest = {metric: result.scorecard.main["honest"] for metric, result in results.items()}
+    for metric, result in results.items():
+        plan = honest[metric]["plan"].by_seed.mean()
+        assert plan >= max(honest[metric][m].by_seed.mean() for m in result.ledger["methods"]) - 1e-6
+    assert "log_loss" in results["log-loss"].scorecard.main_metrics
+    with pytest.raises(InvalidInputError, match="must be one of"):
+        retrain(table, grouping, **FEW, metric="acuracy")
+
+
+def test_a_task_of_weight_zero_does_not_choose(table, grouping):
+    weights = dict.fromkeys(table.tasks.names, 0.0) | {"a": 1.0}
+    result = retrain(table, grouping, **FEW, task_weights=weights, plan="single")
+    scores = {m: result.scorecard.value("a", m, split="honest") for m in result.ledger["methods"]}
+    assert list(result.plan.common) == [max(scores, key=scores.get)]

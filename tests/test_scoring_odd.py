@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import average_precision_score, f1_score
 
 from taskgroup.exceptions import InvalidInputError
-from taskgroup.scoring import Resampler, score, task_intervals
+from taskgroup.scoring import Objective, Resampler, score, task_intervals
 from taskgroup.scoring._comparison import bounded
 from taskgroup.scoring._main import main_of_kinds
 from taskgroup.scoring._metrics import chance_level, evaluate
@@ -206,3 +206,21 @@ def test_every_interval_of_many_quantities_is_made_from_one_pass():
     listed = [methods["a"].minus(methods[m]) for m in "bc"]
     resampler = Resampler(200)
     assert resampler.intervals(iter(listed)) == resampler.intervals(listed)
+
+
+@pytest.mark.parametrize("metric", [None, *CHOICES, f"{__name__}:_closeness"])
+@pytest.mark.parametrize("average", ["macro", "micro"])
+def test_an_objective_is_the_mean_that_the_scorecard_reports(metric, average):
+    y, z = _mixed()
+    y[:20, 0] = np.nan
+    weights = {"m": 2.0, "r": 0.5}
+    objective = Objective.of(MIXED, metric, weights, average)
+    card = score(y, {"a": z}, tasks=MIXED, metric=metric, task_weights=weights, average=average, n_resamples=100)
+    measured = card.main["test"]["a"]
+    np.testing.assert_allclose(objective.values(y, z), measured.values[0], rtol=1e-6)
+    assert objective.mean(y, z) == pytest.approx(measured.by_seed[0], rel=1e-6)
+    assert objective.mean(np.full_like(y, np.nan), z) == -np.inf
+
+
+def _closeness(y, outputs):
+    return -float(np.abs(y - (outputs if outputs.ndim == 1 else outputs.argmax(1))).mean())

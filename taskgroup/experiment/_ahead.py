@@ -11,6 +11,7 @@ from taskgroup.experiment._lineup import line_up, make_learners
 from taskgroup.grouping import Grouping
 from taskgroup.learners import Examples
 from taskgroup.plan import Rule, check_rule
+from taskgroup.scoring import Average, MetricChoice, Objective, TaskWeights
 
 __all__ = ["check_request"]
 
@@ -25,15 +26,19 @@ def check_request(
     methods: Sequence[str] | None = None,
     options: Mapping[str, Mapping[str, Any]] | None = None,
     plan: Rule = "best",
+    metric: MetricChoice = None,
+    task_weights: TaskWeights = None,
+    average: Average = "macro",
 ) -> None:
     """Raise what :func:`~taskgroup.retrain` would raise with these arguments and some grouping of the table's tasks.
 
     Raises
     ------
     InvalidInputError
-        When a learner, an arm, a method or a rule is unknown, or nothing of it can be fitted on this table.
+        When a learner, an arm, a method, a rule or a metric is unknown, or nothing of it can be fitted on this table.
     """
     check_rule(plan)
+    Objective.of(table.tasks, metric, task_weights, average)
     halves = Grouping.from_labels(table.tasks, [t % 2 for t in range(table.n_tasks)])  # some groups, to have every arm
     made = make_arms(arms or DEFAULT_ARMS, Question(table, halves, 1, 0))
     chosen = make_learners(learners, options or {}, arch, encoder)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
-import os
 import pickle
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +13,7 @@ from sklearn.base import clone, is_classifier, is_regressor
 from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
 
+from taskgroup._validation import find_object
 from taskgroup.exceptions import ArtifactError, InvalidInputError, LearnerError
 from taskgroup.learners._base import Document, Saved
 from taskgroup.learners._extras import as_bytes, from_bytes, missing, optional
@@ -37,7 +35,7 @@ def makes(source: Source) -> Any:
     InvalidInputError
         When there is nothing of that name, or it makes no estimator.
     """
-    found = _imported(source) if isinstance(source, str) else source
+    found = find_object("estimator", source) if isinstance(source, str) else source
     if inspect.isclass(found) or (callable(found) and not hasattr(found, "fit")):
         try:
             found = found()
@@ -175,23 +173,6 @@ def unpack(saved: Saved, own: Any) -> Any:
             f"an estimator of your own holds types that are not trusted: {', '.join(left)}; pass those that you trust."
         )
     return skops.loads(content, trusted=trusted)
-
-
-def _imported(text: str) -> Any:
-    module, _, name = text.partition(":")
-    if not module or not name:
-        raise InvalidInputError(f'an `estimator` is named as "module:name"; got {text!r}.')
-    here = os.getcwd()
-    sys.path.insert(0, here)
-    try:
-        found: Any = importlib.import_module(module)
-        for part in name.split("."):
-            found = getattr(found, part)
-    except (ImportError, AttributeError) as error:
-        raise InvalidInputError(f"estimator {text!r}: {error}; looked in {here} too.") from error
-    finally:
-        sys.path.remove(here)
-    return found
 
 
 def _last(estimator: Any) -> Any:

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from taskgroup._validation import find_object
 from taskgroup.exceptions import InvalidInputError
 from taskgroup.tasks import Kind
 
@@ -18,7 +19,8 @@ __all__ = ["DEFAULT_MAIN", "MAIN_METRICS", "MainMetric", "MetricChoice", "jackkn
 Floats = NDArray[np.float64]
 Function: TypeAlias = Callable[[NDArray[np.float64], NDArray[np.float64]], float]
 MetricChoice: TypeAlias = str | Function | Mapping[str, str | Function] | None
-"""A name, a function (y_true, outputs) -> value where higher is better, or one of these by kind of task."""
+"""A name, a function (y_true, outputs) -> value where higher is better, the "module:name" of one, or one of these by
+kind of task."""
 
 _PARTS = 50  # groups of samples that a user's function is computed without
 _WHOLE = 100  # up to this many samples each is left out by itself
@@ -77,6 +79,8 @@ def main_of_kinds(choice: MetricChoice) -> dict[Kind, MainMetric]:
             if kind not in kinds:
                 raise InvalidInputError(f"`metric` must be given by kind of task, of {', '.join(kinds)}; got {kind!r}.")
         return {kind: _of_kind(choice[kind], kind) if kind in choice else DEFAULT_MAIN[kind] for kind in DEFAULT_MAIN}
+    if isinstance(choice, str) and ":" in choice:
+        choice = find_object("metric", choice)
     if callable(choice):
         return {kind: _of_kind(choice, kind) for kind in DEFAULT_MAIN}
     name = choice.replace("-", "_")
