@@ -211,7 +211,7 @@ def test_every_interval_of_many_quantities_is_made_from_one_pass():
 @pytest.mark.parametrize("metric", [None, *CHOICES, f"{__name__}:_closeness"])
 @pytest.mark.parametrize("average", ["macro", "micro"])
 def test_an_objective_is_the_mean_that_the_scorecard_reports(metric, average):
-    y, z = _mixed()
+    y, z = _mixed(decimals=6)  # without ties, which fall as they do in the quick scores
     y[:20, 0] = np.nan
     weights = {"m": 2.0, "r": 0.5}
     objective = Objective.of(MIXED, metric, weights, average)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias, get_args
+from typing import Any, TypeAlias, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,7 +80,7 @@ def main_of_kinds(choice: MetricChoice) -> dict[Kind, MainMetric]:
                 raise InvalidInputError(f"`metric` must be given by kind of task, of {', '.join(kinds)}; got {kind!r}.")
         return {kind: _of_kind(choice[kind], kind) if kind in choice else DEFAULT_MAIN[kind] for kind in DEFAULT_MAIN}
     if isinstance(choice, str) and ":" in choice:
-        choice = find_object("metric", choice)
+        return main_of_kinds(cast(Function, find_object("metric", choice)))
     if callable(choice):
         return {kind: _of_kind(choice, kind) for kind in DEFAULT_MAIN}
     name = choice.replace("-", "_")
