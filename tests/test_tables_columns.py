@@ -39,6 +39,8 @@ def ignored(table):
         ("compound_id", np.random.default_rng(2).permutation(10**6)[:N], "an identifier"),
         ("sampleId", np.random.default_rng(3).permutation(10**6)[:N], "an identifier"),
         ("patient_id", [i // 3 for i in range(N)], "--group-split 'patient_id'"),
+        ("patient", [f"p{i // 3}" for i in range(N)], "--group-split 'patient'"),
+        ("Bemis scaffold", [f"c1ccc{i // 2}" for i in range(N)], "--group-split 'Bemis scaffold'"),
         ("smiles", ["C" * (i + 1) for i in range(N)], "different words"),
         ("note", [f"text {i}" for i in range(N)], "an identifier or free text"),
         ("when", pd.date_range("2020-01-01", periods=N), "--time-split 'when'"),
@@ -278,7 +280,7 @@ def test_numbers_can_be_words():
 
 def test_sentinels_of_features_are_warned_about():
     data = frame(bmi=[25 + i % 7 if i % 10 else -999 for i in range(N)])
-    assert [note.option for note in load_table(data).reading.notes] == ["--missing -999"]
+    assert [note.option for note in load_table(data).reading.notes] == ["--missing 'bmi'=-999"]
     assert np.isnan(load_table(data, missing=["-999"]).X[0, 0])
 
 

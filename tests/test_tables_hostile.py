@@ -93,6 +93,7 @@ def test_json_is_read_by_what_it_holds(tmp_path, name, lines):
         (["5 apples", "7 apples", "9 apples"], [5, 7, 9], "'apples' is left out"),
         (["(12)", "30", "(1.5)"], [-12, 30, -1.5], "(12) is read as -12"),
         (["($1,250)", "$30.5", "$7"], [-1250, 30.5, 7], "is read as -12"),
+        (["$1,250", "$3,500", "$7"], [1250, 3500, 7], "'$' is left out"),
     ],
 )
 def test_units_and_an_accountants_minus(cells, values, note):
@@ -118,6 +119,12 @@ def test_digits_with_leading_zeros_are_codes(tmp_path, ending):
     assert table.categories[2][0] == "01000"
     assert table.ids[3] == "00003"
     assert np.array_equal(load_inputs(path, table.schema), table.X)
+
+
+def test_the_decimal_settles_only_what_is_open():
+    data = frame(x=["1,234", "5,678", "9"] * 40, y=["1,5", "2,25", "3"] * 40, y_1=labels())
+    table = load_table(data, targets=["y_1"], decimal=".", keep=["y"])
+    assert table.X[:3, 2:].tolist() == [[1234, 1.5], [5678, 2.25], [9, 3]]
 
 
 def test_one_odd_cell_among_bits_is_no_class(tmp_path):

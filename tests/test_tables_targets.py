@@ -76,7 +76,7 @@ def test_sentinels_among_quantities_are_said_and_can_be_missing():
     data = frame([0]).assign(y_t=values)
     table = read(data)
     assert table.tasks[0].kind == "regression"
-    assert [note.option for note in table.reading.notes] == ["--missing -999"]
+    assert [note.option for note in table.reading.notes] == ["--missing 'y_t'=-999"]
     again = read(data, missing=["-999"])
     assert np.isnan(again.Y).sum() == 10
     assert again.reading.notes == ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -123,7 +123,7 @@ _UNITS = frozenset(
 
 
 def parse_numbers(words: Sequence[str], decimal: Decimal | None = None) -> ParsedNumbers:
-    """Return the numbers that distinct words stand for; ``decimal`` settles what a comma means.
+    """Return the numbers that distinct words stand for; ``decimal`` settles what a comma means where both may be meant.
 
     >>> parse_numbers(["1", "2,5", "<0,1"]).values
     array([1. , 2.5, 0.1])
@@ -149,7 +149,8 @@ def parse_numbers(words: Sequence[str], decimal: Decimal | None = None) -> Parse
     if "%" in cleaned and any(values[i] != 0 for i in np.flatnonzero(~odd)) and not _all_have(words, "%", values):
         bare = {i: text for i, text in bare.items() if "%" not in words[i]}  # 12 and 12 %: two units in one column
         cleaned.discard("%")
-    comma, ambiguous = (decimal == ",", False) if decimal else _decimal_comma(bare.values(), words, odd)
+    comma, ambiguous = (True, False) if decimal == "," else _decimal_comma(bare, words, odd)
+    ambiguous &= decimal is None
     for i, text in bare.items():
         number = _number(text, comma and not ambiguous)
         if number is not None and not (ambiguous and "," in text):
@@ -194,12 +195,12 @@ def _without_unit(word: str) -> str:
     return match["number"] if match else word
 
 
-def _decimal_comma(cells: Iterable[str], words: Sequence[str], odd: NDArray[np.bool_]) -> tuple[bool, bool]:
-    """Return whether the comma is a decimal comma, and whether that cannot be told."""
+def _decimal_comma(cells: Mapping[int, str], words: Sequence[str], odd: NDArray[np.bool_]) -> tuple[bool, bool]:
+    """Return whether the comma is a decimal comma, and whether that cannot be told; dollars have thousands."""
     only_thousands = only_comma = either = False
-    for text in cells:
+    for i, text in cells.items():
         thousands, comma = bool(_THOUSANDS.match(text)), bool(_COMMA.match(text))
-        only_thousands |= thousands and not comma
+        only_thousands |= thousands and (not comma or "$" in words[i])
         only_comma |= comma and not thousands
         either |= thousands and comma
         only_thousands |= bool(_POINT.match(text))

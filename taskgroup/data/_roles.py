@@ -33,7 +33,11 @@ DEFAULT_NAMES = ("y", "label", "target")
 _INDEX = re.compile(
     r"(unnamed: \d+(_level_\d+)?|__index_level_\d+__|index|level_\d+|row_?(number|names?|num|id)?|)\Z", re.I
 )
-_IDENTITY = re.compile(r"(.*[_\- .])?(id|ids|uuid|guid|identifier|identifiers|smiles|inchi|inchikey|name)\Z", re.I)
+_IDENTITY = re.compile(
+    r"(.*[_\- .])?(id|ids|uuid|guid|identifiers?|smiles|inchi|inchikey|name|patient|subject|participant|person|donor|"
+    r"animal|user|customer|client|household|family|scaffold)\Z",
+    re.I,
+)
 _CAMEL = re.compile(r".*[a-z](Id|ID)\Z")
 _ENUMERATED = re.compile(r"(.*?\D)[_\-. ]?\d+\Z")
 _BEGINNING = re.compile(r"[^\W\d_]{2,}[_\-. ]")
@@ -135,7 +139,10 @@ def column_notes(column: Column, n_rows: int) -> list[Note]:
         notes.append(Note(f"feature {name!r} counts the rows: it may be a row number", f"--ignore {name!r}"))
     low, high = np.nanmin(values), np.nanmax(values)
     notes += [
-        Note(f"feature {name!r}: {value:g} stands in {count:,} rows and may mean 'missing'", f"--missing {value:g}")
+        Note(
+            f"feature {name!r}: {value:g} stands in {count:,} rows and may mean 'missing'",
+            f"--missing {name!r}={value:g}",
+        )
         for value in SENTINELS
         if value in (low, high) and (count := int((values == value).sum())) > 1 and _stands_apart(values, value)
     ]

@@ -305,7 +305,9 @@ def _sentinel_notes(name: str, numbers: NDArray[np.float64]) -> list[Note]:
     ends = {float(present.min()), float(present.max())} if len(present) else set()
     counts = {value: int((present == value).sum()) for value in SENTINELS if value in ends}
     return [
-        Note(f"task {name!r}: {value:g} stands in {count:,} rows and may mean 'missing'", f"--missing {value:g}")
+        Note(
+            f"task {name!r}: {value:g} stands in {count:,} rows and may mean 'missing'", f"--missing {name!r}={value:g}"
+        )
         for value, count in counts.items()
         if count > 1
     ]
