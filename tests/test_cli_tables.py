@@ -103,6 +103,17 @@ def test_the_reading_is_said_before_training_and_kept(run):
     ]
 
 
+def test_class_names_are_in_every_file(run):
+    folder = run[1]
+    named = {"response": ["Non-responder", "Responder"], "toxicity": ["No", "Yes"], "grade": ["high", "low", "mid"]}
+    for name in ("tasks.json", "scores.json"):
+        tasks = json.loads((folder / name).read_text())["tasks"]
+        assert {task["name"]: task["classes"] for task in tasks} == named
+    plan = json.loads((folder / "plan.json").read_text())["tasks"]
+    assert {name: row["classes"] for name, row in plan.items()} == named
+    assert "Responder (positive)" in (folder / "report.html").read_text()
+
+
 @pytest.mark.parametrize("ending", ["csv", "parquet", "jsonl", "npz"])
 def test_predictions_have_ids_names_and_labels(run, folder, ending):
     target = folder / f"p.{ending}"

@@ -25,7 +25,7 @@ from taskgroup.scoring import (
     pareto,
     score,
 )  # fmt: skip
-from taskgroup.tasks import TaskSet
+from taskgroup.tasks import Task, TaskSet
 
 __all__ = ["RULES", "Rule", "check_rule", "judge", "make_plan"]
 
@@ -332,11 +332,16 @@ def _counts(rows: Sequence[Mapping[str, Any]]) -> tuple[int, int]:
     return calls.count("helped"), calls.count("hurt")
 
 
+def _class_names(task: Task) -> dict[str, list[str]]:
+    return {} if task.classes is None else {"classes": list(task.classes)}
+
+
 def _row(
     card: Scorecard, task: str, weights: Mapping[str, float], together: str | None, alone: str | None
 ) -> dict[str, Any]:
     """Return the entry of one task in plan.json."""
     return {
+        **_class_names(card.tasks[card.tasks.index_of(task)]),
         "weights": dict(weights),
         "honest": card.value(task, PLAN, split="honest"),
         "test": card.value(task, PLAN, split="test"),

@@ -226,6 +226,7 @@ class Scorecard:
         others = [m for m in self.methods if m != self.baseline]
         return {
             "split": self.judged,
+            "tasks": self.tasks.to_list(),
             "baseline": self.baseline,
             "methods": {name: self._document(name) for name in self.methods},
             "main_metric": dict(zip(self.tasks.names, self.main_metrics, strict=True)),
