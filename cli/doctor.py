@@ -13,7 +13,14 @@ from ._options import common
 
 __all__ = ["doctor"]
 
-EXTRAS = {"parquet": "pyarrow", "dask": "distributed", "lightning": "lightning", "transformers": "transformers"}
+EXTRAS = {
+    "parquet": "pyarrow",
+    "dask": "distributed",
+    "lightning": "lightning",
+    "transformers": "transformers",
+    "skops": "skops",
+    "onnx": "onnx",
+}
 
 
 @click.command(

@@ -24,6 +24,7 @@ from .compare import compare
 from .datasets import datasets
 from .doctor import doctor
 from .explain import explain
+from .export import export
 from .help import help_command
 from .importer import import_command
 from .predict import predict
@@ -51,7 +52,7 @@ WORDS = {
     cls=Commands,
     sections={
         "Steps": ("run", "profile", "cluster", "retrain", "report"),
-        "Use a run": ("predict", "explain", "compare"),
+        "Use a run": ("predict", "explain", "compare", "export"),
         "Before you start": ("check", "datasets", "import", "doctor", "help"),
     },
     words=WORDS,
@@ -65,8 +66,8 @@ def taskgroup() -> None:
 
 
 for command in (
-    run, profile, cluster, retrain, report, predict, explain, compare, check, datasets, import_command, doctor,
-    help_command,
+    run, profile, cluster, retrain, report, predict, explain, compare, export, check, datasets, import_command,
+    doctor, help_command,
 ):  # fmt: skip
     taskgroup.add_command(command)
 

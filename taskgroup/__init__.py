@@ -24,6 +24,7 @@ _PUBLIC = {
     "TaskTable": "taskgroup.data",
     "compare_runs": "taskgroup.compare",
     "explain_task": "taskgroup.explain",
+    "export_run": "taskgroup.export",
     "group_tasks": "taskgroup.cluster",
     "load_table": "taskgroup.data",
     "profile": "taskgroup.training",

@@ -28,7 +28,7 @@ CHEAP = {
     "JOBS": "1",
 }  # fmt: skip
 STEPS = ("check", "datasets", "doctor", "import", "help", "profile", "cluster", "retrain", "report", "predict")
-AFTER = ("run", "explain", "compare")
+AFTER = ("run", "explain", "compare", "export")
 
 
 def write_tables(folder):

@@ -20,7 +20,7 @@ LAYERS = [
     {"learners"},
     {"experiment"},
     {"report", "estimators"},
-    {"compare", "explain"},
+    {"compare", "explain", "export"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 WITHOUT = {
