@@ -76,7 +76,7 @@ def cluster(**given: Any) -> None:
     from ._steps import cluster_step, show_groups
 
     output = Output.of(given)
-    run = Run.open(given["run_directory"] or given["run_named"])
+    run = Run.open(given["run_directory"] or given["run_named"], write=True)
     maps = DataMaps.load(run.need("datamaps.safetensors", "profile"))
     settings = cluster_settings(given, run.seed(given))
     check_groups(settings, maps.n_tasks)

@@ -5,12 +5,11 @@ Command modules import only click and the standard library at their top, so that
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-import signal
 import sys
 import traceback
-from types import FrameType
 from typing import NoReturn
 
 import click
@@ -18,6 +17,7 @@ import click
 from taskgroup import __version__
 
 from ._help import Commands
+from ._stop import Stopped, listen
 from .check import check
 from .cluster import cluster
 from .compare import compare
@@ -72,19 +72,15 @@ for command in (
     taskgroup.add_command(command)
 
 
-class Terminated(BaseException):
-    """SIGTERM arrived; what is finished has been saved."""
-
-
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line and exit: 0 done, 1 failed, 2 usage, 130 Ctrl-C, 143 SIGTERM.
+    """Run the command line and exit: 0 done, 1 failed, 2 usage, 128 + the signal (130 Ctrl-C, 143 SIGTERM).
 
     With --json stdout holds one JSON document in any case: the result, or {"error": {"kind", "message", "exit_code"}}.
     """
     args = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in args or bool(os.environ.get("TASKGROUP_DEBUG"))
     as_json = "--json" in args
-    signal.signal(signal.SIGTERM, _terminate)
+    listen()
     try:
         taskgroup.main(args=args, prog_name="taskgroup", standalone_mode=False)
     except click.exceptions.Exit as error:
@@ -92,14 +88,15 @@ def main(arguments: list[str] | None = None) -> None:
     except click.ClickException as error:
         error.show()
         _fail("usage", error.format_message(), error.exit_code, as_json=as_json)
-    except click.Abort:
-        text = "interrupted; finished parts are saved, go on with --resume."
-        click.echo(f"taskgroup: {text}", err=True)
-        _fail("interrupted", text, 130, as_json=as_json)
-    except Terminated:
-        text = "terminated; finished parts are saved, go on with --resume."
-        click.echo(f"taskgroup: {text}", err=True)
-        _fail("terminated", text, 143, as_json=as_json)
+    except (click.Abort, Stopped) as error:
+        number = error.number if isinstance(error, Stopped) else 2
+        word = "interrupted" if number == 2 else "terminated"
+        text = f"{word}; finished parts are saved, go on with --resume."
+        with contextlib.suppress(OSError):  # the terminal may be gone
+            click.echo(f"taskgroup: {text}", err=True)
+            _say(word, text, 128 + number, as_json=as_json)
+            sys.stdout.flush()
+        os._exit(128 + number)  # all is saved and let go of; the interpreter takes its time to end
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
@@ -111,15 +108,15 @@ def main(arguments: list[str] | None = None) -> None:
         _fail(type(error).__name__, text, 1, as_json=as_json)
 
 
-def _terminate(number: int, frame: FrameType | None) -> None:
-    raise Terminated
-
-
 def _fail(kind: str, message: str, code: int, *, as_json: bool) -> NoReturn:
     """Exit, with the failure as JSON on stdout where JSON was asked for."""
+    _say(kind, message, code, as_json=as_json)
+    sys.exit(code)
+
+
+def _say(kind: str, message: str, code: int, *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"error": {"kind": kind, "message": message, "exit_code": code}}, ensure_ascii=False))
-    sys.exit(code)
 
 
 def _one_line(error: Exception) -> str:

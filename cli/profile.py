@@ -83,16 +83,18 @@ def open_or_create(given: Mapping[str, Any], check: Callable[[TaskTable], None] 
     from ._run import Run
 
     directory = given["run_directory"]
+    resumed = Run.open(directory, write=True) if given["resume"] and Run.exists(directory) else None
+    if resumed is None:
+        Run.check_writable(directory, force=given["force"])
     source = data_settings(given)
     table, left_out = load_data(source)
     if check is not None:
         check(table)
     inputs = {"path": source["source"], "sha256": table.content_hash(), "settings": source}
-    if not (given["resume"] and Run.exists(directory)):
+    if resumed is None:
         reading = None if table.reading is None else table.reading.to_dict()
         run = Run.create(directory, seed=given["seed"], data=inputs, force=given["force"], reading=reading)
         return run, table, left_out
-    resumed = Run.open(directory)
     if resumed.document["inputs"].get("sha256") != inputs["sha256"]:
         raise InvalidInputError(f"{directory}: cannot resume, the data or its options changed; use --force.")
     return resumed, table, left_out

@@ -25,7 +25,7 @@ def report(**given: Any) -> None:
     from ._steps import report_step
 
     output = Output.of(given)
-    run = Run.open(given["run_directory"] or given["run_named"])
+    run = Run.open(given["run_directory"] or given["run_named"], write=True)
     path = report_step(run, output)
     output.result({"run": str(run.path), "report": path}, lambda: output.line(path))
     if (run.path / "plan.json").is_file():

@@ -152,7 +152,7 @@ def retrain(**given: Any) -> None:
     from ._steps import check_retrain, retrain_step, show_answer, show_scores
 
     output = Output.of(given)
-    run = Run.open(given["run_directory"] or given["run_named"])
+    run = Run.open(given["run_directory"] or given["run_named"], write=True)
     run.need("grouping.json", "cluster")
     settings = retrain_settings(given, run.seed(given))
     table = run.table() if given["data"] is None else run.table_of(given["data"])

@@ -12,8 +12,8 @@ import math
 import os
 import platform
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -24,11 +24,14 @@ from taskgroup.exceptions import ArtifactError
 
 __all__ = [
     "FORMAT_VERSION",
+    "TEMPORARY",
     "atomic_path",
     "content_hash",
+    "file_hash",
     "json_ready",
     "read_arrays",
     "read_json",
+    "result_versions",
     "versions",
     "write_arrays",
     "write_json",
@@ -37,6 +40,11 @@ __all__ = [
 
 FORMAT_VERSION = 1
 """Version of every file format of this package; a reader refuses any other."""
+
+TEMPORARY = r"\.(.+\.[a-z]+|\.writer)\.[a-z0-9_]{8}\.tmp"
+"""Names of files that are being written."""
+
+_RESULTS_DEPEND_ON = ("taskgroup-mtl", "torch", "numpy", "scipy", "scikit-learn", "lightgbm", "xgboost", "catboost")
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 
@@ -167,15 +175,27 @@ def json_ready(value: Any) -> Any:
     return value
 
 
+def file_hash(path: str | os.PathLike[str]) -> str:
+    """Return the SHA-256 hex digest of a file."""
+    with open(path, "rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
 def versions() -> dict[str, str]:
-    """Return the versions of Python and of the libraries that results may depend on, without importing them."""
-    names = ("taskgroup-mtl", "torch", "numpy", "scipy", "scikit-learn", "networkx", "safetensors")
-    found = {"python": platform.python_version()}
+    """Return the versions of Python and of the libraries behind a run, without importing them."""
+    return {"python": platform.python_version(), **_versions((*_RESULTS_DEPEND_ON[:5], "networkx", "safetensors"))}
+
+
+def result_versions() -> dict[str, str]:
+    """Return the versions of the libraries whose numbers results are made of."""
+    return _versions(_RESULTS_DEPEND_ON)
+
+
+def _versions(names: Iterable[str]) -> dict[str, str]:
+    found = {}
     for name in names:
-        try:
+        with suppress(metadata.PackageNotFoundError):
             found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
     return found
 
 

@@ -229,9 +229,10 @@ class TaskTable:
         return reasons
 
     def content_hash(self) -> str:
-        """Return a hash of features, targets, tasks, split and weights, by value."""
+        """Return a hash of features and what they are called, targets, tasks, split and weights, by value."""
         weights = () if self.weights is None else (self.weights,)
-        return content_hash(self.X, self.Y, self.tasks.to_list(), self.split, *weights)
+        names = [self.feature_names, {str(column): words for column, words in self.categories.items()}]
+        return content_hash(self.X, self.Y, self.tasks.to_list(), self.split, names, *weights)
 
 
 def check_weights(weights: ArrayLike, Y: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from taskgroup._artifact import content_hash
+from taskgroup._artifact import content_hash, result_versions
 from taskgroup.arms import Answers, Arm, Part
 from taskgroup.cost import Cost
 from taskgroup.experiment._executors import RunAll
@@ -90,7 +90,8 @@ class Experiment:
         """Tune and fit everything that is not in the store."""
         folds, examples = self.material.folds, self.material.examples
         self._hash = content_hash(
-            examples.inputs.raw, examples.Y, examples.tasks.to_list(), folds.rows, folds.fold, self.material.test,
+            result_versions(), examples.schema.to_dict(), examples.inputs.raw, examples.Y, examples.tasks.to_list(),
+            folds.rows, folds.fold, self.material.test,
             *(() if examples.weights is None else (np.ascontiguousarray(examples.weights),)),
         )  # fmt: skip
         tuned = self._tune()

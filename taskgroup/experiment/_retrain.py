@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from taskgroup._artifact import write_json
+from taskgroup._lock import writing
 from taskgroup._validation import check_choice, check_int
 from taskgroup.arms import DEFAULT_ARMS, Answers, Question, make_arms
 from taskgroup.data import TaskTable
@@ -164,29 +165,31 @@ def retrain(
     chosen = make_learners(learners, options or {}, arch, encoder)
     lineup, left_out = line_up(chosen, made, examples, asked_arms=arms is not None, methods=methods, seeds=seeds)
     with ExitStack() as stack:
+        if out is not None:
+            stack.enter_context(writing(out))
         folder = Path(out) / "models" if out is not None else Path(stack.enter_context(tempfile.TemporaryDirectory()))
         store = Store(folder, resume=resume)
-        run_all = stack.enter_context(workers(material, jobs, executor))
-        work = Experiment(material, chosen, lineup, store, run_all, answers, random_state, progress)
-        work.run()
+        with workers(material, jobs, executor) as run_all:
+            work = Experiment(material, chosen, lineup, store, run_all, answers, random_state, progress)
+            work.run()
         if not work.scored:
             name, reason = next(iter(work.failed.items()))
             raise InvalidInputError(f"every method failed; {name}: {reason}")
         predictions = {"honest": work.predictions("honest"), "test": work.predictions("test")}
         ledger = _ledger(work, left_out)
         served = {method.name: work.served(method) for method in work.scored}
-    targets = {"honest": table.Y[held_out.honest], "test": table.targets("test")}
-    mass = table.label_weights
-    weights = None if mass is None else {"honest": mass[held_out.honest], "test": mass[table.rows("test")]}
-    card, choice, extended = judge(
-        targets, predictions, tasks=table.tasks, arms={m.name: m.arm.role for m in work.scored}, rule=plan,
-        costs=ledger["methods"], max_models=max_models, isolated=grouping.isolated, metric=metric,
-        task_weights=task_weights, average=average, sample_weight=weights, random_state=random_state,
-    )  # fmt: skip
-    result = RetrainResult(card, choice, ledger, extended, held_out)
-    if out is not None:
-        result.save(out)
-        _write_serving(Path(out) / "models", table, served, choice)
+        targets = {"honest": table.Y[held_out.honest], "test": table.targets("test")}
+        mass = table.label_weights
+        weights = None if mass is None else {"honest": mass[held_out.honest], "test": mass[table.rows("test")]}
+        card, choice, extended = judge(
+            targets, predictions, tasks=table.tasks, arms={m.name: m.arm.role for m in work.scored}, rule=plan,
+            costs=ledger["methods"], max_models=max_models, isolated=grouping.isolated, metric=metric,
+            task_weights=task_weights, average=average, sample_weight=weights, random_state=random_state,
+        )  # fmt: skip
+        result = RetrainResult(card, choice, ledger, extended, held_out)
+        if out is not None:
+            result.save(out)
+            _write_serving(folder, table, served, choice)
     return result
 
 
