@@ -17,7 +17,7 @@ from types import FrameType
 
 __all__ = ["Stopped", "at_quit", "listen"]
 
-_GRACE = 2.0  # seconds that the main thread has for ending by itself
+_GRACE = 1.5  # seconds that the main thread has for ending by itself
 _SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 _last: list[Callable[[], None]] = []
 

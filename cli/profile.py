@@ -84,8 +84,6 @@ def open_or_create(given: Mapping[str, Any], check: Callable[[TaskTable], None] 
 
     directory = given["run_directory"]
     resumed = Run.open(directory, write=True) if given["resume"] and Run.exists(directory) else None
-    if resumed is None:
-        Run.check_writable(directory, force=given["force"])
     source = data_settings(given)
     table, left_out = load_data(source)
     if check is not None:

@@ -2,33 +2,35 @@
 
 from __future__ import annotations
 
-import multiprocessing
+import logging
 import os
-import signal
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from taskgroup.exceptions import TaskGroupError
+from taskgroup._processes import TRIES, Lost, end_with_parent, processes
 from taskgroup.experiment._work import Material, Unit
 from taskgroup.learners import Inputs, Saved
 
-__all__ = ["Executor", "Job", "RunAll", "workers"]
+__all__ = ["Executor", "Job", "Lost", "RunAll", "workers"]
+
+logger = logging.getLogger(__name__)
 
 Job = tuple[Callable[..., Any], Unit, Saved | None]
 """What to do with a unit, the unit, and the model that it starts from."""
 
 RunAll = Callable[[Sequence[Job]], Iterator[Any]]
-"""Runs jobs and yields their results in the order given."""
+"""Runs jobs and yields their results in the order given, :class:`Lost` for one that kills who runs it."""
 
 
 class Executor(Protocol):
@@ -57,11 +59,9 @@ def workers(material: Material, jobs: int, executor: Executor | None) -> Iterato
         with (
             _environment(_ENVIRONMENT),
             _on_disk(material) as (folder, rest),
-            ProcessPoolExecutor(
-                jobs, multiprocessing.get_context("spawn"), initializer=_prepare, initargs=(folder, rest)
-            ) as pool,
+            processes(jobs, _in_worker, partial(_prepare, folder, rest)) as run_all,
         ):
-            yield _pooled(pool)
+            yield run_all
 
 
 def _here(material: Material) -> RunAll:
@@ -73,28 +73,30 @@ def _here(material: Material) -> RunAll:
 
 
 def _through(executor: Executor, material: Material) -> RunAll:
-    def run_all(jobs: Sequence[Job]) -> Iterator[Any]:
-        futures = [executor.submit(_on_one_thread, job, material) for job in jobs]
-        for future in futures:
-            yield future.result()
+    def result(future: Any, job: Job) -> Any:
+        """Return what a job gave. It raises nothing itself, so what is raised is the fault of who ran it."""
+        for left in reversed(range(TRIES)):
+            try:
+                return future.result()
+            except Exception as error:
+                logger.debug("a job was lost", exc_info=True)
+                cause = f"{type(error).__name__}: {error}"
+                if left:
+                    future = submit(job)
+        return Lost(f"it was lost {TRIES} times: {cause}")
 
-    return run_all
-
-
-def _pooled(pool: ProcessPoolExecutor) -> RunAll:
-    def run_all(jobs: Sequence[Job]) -> Iterator[Any]:
-        futures = [pool.submit(_in_worker, job) for job in jobs]
+    def submit(job: Job) -> Any:
         try:
-            for future in futures:
-                yield future.result()
-        except BrokenProcessPool:
-            raise TaskGroupError(
-                "a worker process died, perhaps for want of memory. Finished units are kept when `out` is given: "
-                "run again with resume=True and fewer jobs."
-            ) from None
-        finally:
-            for future in futures:
-                future.cancel()
+            return executor.submit(_on_one_thread, job, material)
+        except Exception as error:  # its pool is broken
+            future: Future[Any] = Future()
+            future.set_exception(error)
+            return future
+
+    def run_all(jobs: Sequence[Job]) -> Iterator[Any]:
+        futures = [submit(job) for job in jobs]
+        for index, future in enumerate(futures):
+            yield result(future, jobs[index])
 
     return run_all
 
@@ -130,7 +132,7 @@ _shared: list[Material] = []
 
 
 def _prepare(folder: str, rest: Material) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which saves and stops its workers
+    end_with_parent(partial(shutil.rmtree, folder, ignore_errors=True))
     arrays = [np.load(Path(folder) / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in ("raw", "scaled")]
     _shared[:] = [replace(rest, examples=replace(rest.examples, inputs=Inputs(*arrays)))]
 

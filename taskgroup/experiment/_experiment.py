@@ -12,7 +12,7 @@ import numpy as np
 from taskgroup._artifact import content_hash, result_versions
 from taskgroup.arms import Answers, Arm, Part
 from taskgroup.cost import Cost
-from taskgroup.experiment._executors import RunAll
+from taskgroup.experiment._executors import Lost, RunAll
 from taskgroup.experiment._store import Store
 from taskgroup.experiment._work import Material, Result, Unit, run_unit, tune_unit
 from taskgroup.learners import Learner, Order, Packed
@@ -162,16 +162,20 @@ class Experiment:
                 wanted[method.learner_name, arm] = unit
         keys = {pair: unit.key(self._hash, "tuning") for pair, unit in wanted.items()}
         new = [pair for pair, key in keys.items() if key not in self.store.tuned]
+        lost: dict[str, dict[str, Any]] = {}
         results = self.run_all([(_tune_or_say, wanted[pair], None) for pair in new])
         self._report("tuning", len(wanted) - len(new), len(wanted))
         for number, pair in enumerate(new, 1):
             options = next(results)
-            self.store.note_tuned(keys[pair], options)
+            if isinstance(options, Lost):  # said of this run, not kept: another machine may be able to
+                lost[keys[pair]] = {"failure": options.cause}
+            else:
+                self.store.note_tuned(keys[pair], options)
             self._report("tuning", len(wanted) - len(new) + number, len(wanted))
         for method in self.methods:
             pair = (method.learner_name, self.learners[method.learner_name].tuned_on(method.arm.name) or "")
             if pair in keys:
-                options = self.store.tuned[keys[pair]]
+                options = {**self.store.tuned, **lost}[keys[pair]]
                 if "failure" not in options:
                     chosen[method.name] = self.learners[method.learner_name].with_options(options)
                     self.tuned[method.name] = options
@@ -232,7 +236,9 @@ class Experiment:
             _Lazy([unit for unit, _ in jobs], lambda unit: None if unit.start is None else self.store.start(unit.start))
         )
         for (unit, key), result in zip(jobs, results, strict=True):
-            if result.failure:
+            if isinstance(result, Lost):
+                self.failed.setdefault(unit.method, result.cause)
+            elif result.failure:
                 self.failed.setdefault(unit.method, result.failure)
             else:
                 self.store.put(unit, key, result)
