@@ -134,6 +134,13 @@ def overwrite(command: F) -> F:
     return add(command)
 
 
+def augment_option(command: F) -> F:
+    """Add --augment, of the training of networks on images."""
+    return option("--augment", section="Learners", type=click.FloatRange(0, 1), default=None, metavar="STRENGTH",
+                  help="How far networks see images turned, sheared, scaled and shifted; .25 by default, 0 for not at "
+                       "all.")(command)  # fmt: skip
+
+
 def run_option(command: F) -> F:
     """Add --out (also --run), the run directory to write."""
     return option("--out", "--run", "run_directory", envvar="TASKGROUP_RUN", default=DEFAULT_RUN, show_default=True,

@@ -25,7 +25,7 @@ def profile_step(
     """Train one multi-task model, record its Data Maps; write tasks.json, datamaps.safetensors and profile/."""
     from taskgroup._artifact import write_json
     from taskgroup.data import SPLITS
-    from taskgroup.training import profile
+    from taskgroup.training import FitSettings, profile
 
     for name, reason in left_out.items():
         output.note(f"task {name!r} is left out: {reason}")
@@ -34,7 +34,10 @@ def profile_step(
         output.note(line)
     with run.step("profile", settings), output.stage("profile") as progress:
         chosen = {name: settings[name] for name in ("epochs", "hidden") if settings[name] is not None}
-        result = profile(table, random_state=settings["seed"], progress=progress, **chosen)
+        result = profile(
+            table, settings=FitSettings(augment=settings["augment"]), random_state=settings["seed"],
+            progress=progress, **chosen,
+        )  # fmt: skip
         result.save(run.path)
         document = {
             "name": table.name,
@@ -111,8 +114,12 @@ def retrain_step(run: Run, table: TaskTable, settings: Mapping[str, Any], output
 def _lineup(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments that say what is fitted, and by what rule the plan is chosen."""
     from taskgroup.learners import ARCHITECTURES
+    from taskgroup.training import FitSettings
 
-    networks = {"tune_by": settings["tune"], "start": settings["start"], "shared_layers": settings["shared_layers"]}
+    networks = {
+        "tune_by": settings["tune"], "start": settings["start"], "shared_layers": settings["shared_layers"],
+        "settings": FitSettings(augment=settings["augment"]),
+    }  # fmt: skip
     same = ("learners", "arch", "encoder", "arms", "methods", "metric", "task_weights", "average")
     return {
         **{name: settings[name] for name in same},

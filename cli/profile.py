@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ._help import Command
-from ._options import common, data_options, option, overwrite, run_option
+from ._options import augment_option, common, data_options, option, overwrite, run_option
 
 if TYPE_CHECKING:
     from taskgroup.data import TaskTable
@@ -39,6 +39,7 @@ def profile_options(command: Any) -> Any:
 )  # fmt: skip
 @data_options
 @profile_options
+@augment_option
 @run_option
 @overwrite
 @common
@@ -69,7 +70,7 @@ def profile_settings(given: Mapping[str, Any]) -> dict[str, Any]:
         if not all(part.isdigit() and int(part) > 0 for part in parts):
             raise click.BadParameter(f"must be widths such as 64-32, or auto; got {hidden!r}.", param_hint="--hidden")
         widths = [int(part) for part in parts]
-    return {"epochs": given["epochs"], "hidden": widths, "seed": given["seed"]}
+    return {"epochs": given["epochs"], "hidden": widths, "augment": given["augment"], "seed": given["seed"]}
 
 
 def open_or_create(given: Mapping[str, Any], check: Callable[[TaskTable], None] | None = None) -> Any:

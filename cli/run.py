@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ._help import Command
-from ._options import common, data_options, overwrite, run_option
+from ._options import augment_option, common, data_options, overwrite, run_option
 from .cluster import check_groups, cluster_document, cluster_options, cluster_settings
 from .profile import open_or_create, profile_options, profile_settings
 from .retrain import retrain_document, retrain_options, retrain_settings
@@ -31,6 +31,7 @@ __all__ = ["run"]
 @profile_options
 @cluster_options
 @retrain_options
+@augment_option
 @run_option
 @overwrite
 @common

@@ -91,7 +91,7 @@ def test_loop_equals_a_plain_torch_loop():
     (twin,) = _models([["a", "b", "c", "d", "e"]])
     settings = FitSettings(epochs=5, patience=None, batch_size=1000, learning_rate=0.01, weight_decay=0.01)
     (fitted,) = fit_many([model], data, seeds=[0], settings=settings, engine="loop")
-    optimiser = torch.optim.Adam(twin.parameters(), lr=0.01, weight_decay=0.01)
+    optimiser = torch.optim.AdamW(twin.parameters(), lr=0.01, weight_decay=0.01)
     expected = []
     for _ in range(6):
         with torch.no_grad():

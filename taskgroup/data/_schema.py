@@ -77,8 +77,9 @@ class InputSchema:
         """Return the schema of training rows ``X`` of shape (n, d), NaN where missing.
 
         Dense columns are standardised. Columns that are mostly zero and never negative (bits, counts) keep their
-        zeros and are divided by the root mean square of their other values; constant columns are only centred. All
-        sums are taken in float64 and over the cells that are there.
+        zeros and are divided by the root mean square of their other values; constant columns are only centred. The
+        pixels of images are standardised alike, channel by channel. All sums are taken in float64 and over the cells
+        that are there.
         """
         center = X.mean(0, dtype=np.float64)  # NaN where a column has holes
         holes = np.flatnonzero(np.isnan(center)).astype(np.intp)
@@ -103,6 +104,8 @@ class InputSchema:
         scale[scale <= 1e-12] = 1.0
         for column in categories:
             center[column], scale[column] = 0.0, 1.0
+        if len(input_shape) == 3:
+            center, scale = _by_channel(X, input_shape)
         whole = np.ones(X.shape[1], bool)
         whole[holes] = False
         fill[whole] = center[whole]
@@ -151,3 +154,12 @@ class InputSchema:
             np.asarray(document.get("holes", ()), np.intp),
             Marks(tuple(marks.get("more", ())), tuple(marks.get("fewer", ()))),
         )
+
+
+def _by_channel(X: NDArray[np.float32], input_shape: tuple[int, ...]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return mean and standard deviation (d,) of the pixels of images (n, d), equal over each channel."""
+    channels = X.reshape(len(X), input_shape[0], -1)
+    center, scale = channels.mean((0, 2), dtype=np.float64), channels.std((0, 2), dtype=np.float64)
+    scale[scale <= 1e-12] = 1.0
+    n_pixels = channels.shape[2]
+    return np.repeat(center, n_pixels), np.repeat(scale, n_pixels)

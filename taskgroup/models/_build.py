@@ -101,7 +101,7 @@ def build_model(
     kind = ARCHITECTURES[check_choice("arch", arch, tuple(ARCHITECTURES))]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        body = _make_encoder(encoder, schema)
+        body = _make_encoder(encoder, schema, dropout)
         if kind is APEM and (body is None or isinstance(body, FieldsEncoder)):  # its tokens are the fields themselves
             body, options = None, {"categories": _category_counts(schema), **options}
         width = schema.n_inputs if body is None else encoder_width(body, schema.n_inputs)
@@ -110,7 +110,7 @@ def build_model(
         )
 
 
-def _make_encoder(encoder: Encoder, schema: InputSchema) -> nn.Module | None:
+def _make_encoder(encoder: Encoder, schema: InputSchema, dropout: float) -> nn.Module | None:
     if callable(encoder):
         return encoder()
     name = check_choice("encoder", encoder, _ENCODERS)
@@ -118,8 +118,10 @@ def _make_encoder(encoder: Encoder, schema: InputSchema) -> nn.Module | None:
         name = "fields" if schema.categories else "cnn" if len(schema.input_shape) == 3 else "mlp"
     if name == "mlp":
         return None
-    if name != "fields":
-        return (CNNEncoder if name == "cnn" else ResNet18Encoder)(schema.input_shape)
+    if name == "cnn":
+        return CNNEncoder(schema.input_shape, dropout=dropout)
+    if name == "resnet18":
+        return ResNet18Encoder(schema.input_shape)
     return FieldsEncoder(schema.n_inputs, _category_counts(schema))
 
 

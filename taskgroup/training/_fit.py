@@ -84,7 +84,7 @@ def fit_many(
     seeds : sequence of int
         Seed of each model's batch order and dropout. Models of equal seed share both.
     settings : FitSettings, optional
-        Epochs, patience, batch size, learning rate.
+        Epochs, patience, batch size, learning rate, augmentation.
     weights : sequence of dict, optional
         {task name: weight of its loss} for each model; 1 where left out.
     engine : {"auto", "loop", "stack"}
@@ -99,7 +99,7 @@ def fit_many(
     InvalidInputError
         When numbers of models, seeds and weights differ, or ``engine="stack"`` is impossible.
     """
-    settings = settings or FitSettings()
+    settings = (settings or FitSettings()).resolved(data.schema.input_shape)
     check_choice("engine", engine, ("auto", "loop", "stack"))
     jobs = _jobs(models, data, seeds, weights)
     to_stack = stacks(jobs, data, settings) if engine != "loop" and observer is None else []

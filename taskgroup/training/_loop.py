@@ -1,4 +1,4 @@
-"""The base engine: any models, one after the other in every step, and one fused Adam over all their parameters."""
+"""The base engine: any models, one after the other in every step, and one fused AdamW over all their parameters."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from taskgroup.training._augment import moved
 from taskgroup.training._data import Part, TrainingData
 from taskgroup.training._losses import sample_losses, task_means
 from taskgroup.training._settings import FitSettings
@@ -21,16 +22,20 @@ _VALID_ROWS = 4096  # validation rows per pass, which bounds memory
 def fit_loop(jobs: Sequence[Job], data: TrainingData, settings: FitSettings, observer: Observer | None = None) -> None:
     """Fit the jobs' models in place and leave each with its best weights, in evaluation mode.
 
-    A model that has finished makes no more gradients, and Adam skips parameters without one.
+    A model that has finished makes no more gradients, and AdamW skips parameters without one.
     """
     if not jobs:
         return
-    optimiser = torch.optim.Adam(
+    n_steps = settings.epochs * -(-len(data.train.x) // settings.batch_size)
+    optimiser = torch.optim.AdamW(
         [parameter for job in jobs for parameter in job.model.parameters() if parameter.requires_grad],
-        lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True,
+        lr=settings.learning_rate, weight_decay=settings.weight_decay or 0.0, fused=True,
     )  # fmt: skip
+    schedule = None
+    if settings.schedule == "one-cycle":
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, settings.learning_rate, total_steps=n_steps)
     for job in jobs:
-        job.model.expect_steps(settings.epochs * -(-len(data.train.x) // settings.batch_size))
+        job.model.expect_steps(n_steps)
     best = {job: _snapshot(job) for job in jobs}
     for job in jobs:
         job.record(_valid_loss(job, data.valid), settings.patience)
@@ -38,7 +43,7 @@ def fit_loop(jobs: Sequence[Job], data: TrainingData, settings: FitSettings, obs
         active = [job for job in jobs if not job.finished]
         if not active:
             break
-        _epoch(active, data, settings, epoch, optimiser, observer)
+        _epoch(active, data, settings, epoch, optimiser, schedule, observer)
         for job in active:
             if job.record(_valid_loss(job, data.valid), settings.patience):
                 best[job] = _snapshot(job)
@@ -56,6 +61,7 @@ def _epoch(
     settings: FitSettings,
     epoch: int,
     optimiser: torch.optim.Optimizer,
+    schedule: torch.optim.lr_scheduler.LRScheduler | None,
     observer: Observer | None,
 ) -> None:
     for job in jobs:
@@ -64,7 +70,7 @@ def _epoch(
     orders = {seed: batches(seed, epoch, len(data.train.x), settings.batch_size) for seed in seeds}
     for step in range(-(-len(data.train.x) // settings.batch_size)):
         rows = {seed: next(orders[seed]) for seed in seeds}
-        inputs = {seed: Part(*(tensor[rows[seed]] for tensor in data.train)) for seed in seeds}
+        inputs = {seed: _batch(data, rows[seed], settings, step_seed(seed, epoch, step)) for seed in seeds}
         for job in jobs:
             torch.default_generator.manual_seed(step_seed(job.seed, epoch, step))
             outputs = job.model.member_logits(inputs[job.seed].x)  # (k, B, n_outputs)
@@ -74,6 +80,16 @@ def _epoch(
             loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
+        if schedule is not None:
+            schedule.step()
+
+
+def _batch(data: TrainingData, rows: Tensor, settings: FitSettings, seed: int) -> Part:
+    """Return the training rows of a batch, images moved by draws of the seed."""
+    x, y, seen = (tensor[rows] for tensor in data.train)
+    if settings.augment:
+        x = moved(x, data.schema.input_shape, settings.augment, torch.Generator().manual_seed(seed))
+    return Part(x, y, seen)
 
 
 def _task_losses(job: Job, outputs: Tensor, part: Part) -> Tensor:

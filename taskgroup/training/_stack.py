@@ -48,7 +48,9 @@ def stackable(job: Job) -> bool:
 
 
 def stacks(jobs: Sequence[Job], data: TrainingData, settings: FitSettings) -> list[list[Job]]:
-    """Return the jobs to stack, in chunks of at least two that fit in the cache."""
+    """Return the jobs to stack, in chunks of at least two that fit in the cache; none where settings need the loop."""
+    if settings.schedule != "constant" or settings.augment:
+        return []
     alike: dict[tuple[tuple[int, ...], float, tuple[bool, ...]], list[Job]] = {}
     for job in filter(stackable, jobs):
         widths = tuple(layer.out_features for layer in _trunk(job.model))
@@ -132,10 +134,11 @@ class _Stack:
             }
         self._point_at_targets()
 
-    def _adam(self, parameters: list[Tensor]) -> torch.optim.Adam:
+    def _adam(self, parameters: list[Tensor]) -> torch.optim.AdamW:
         options = self.settings
         learned = [p for p in parameters if p.requires_grad]
-        return torch.optim.Adam(learned, lr=options.learning_rate, weight_decay=options.weight_decay, fused=True)
+        decay = options.weight_decay or 0.0
+        return torch.optim.AdamW(learned, lr=options.learning_rate, weight_decay=decay, fused=True)
 
     def _point_at_targets(self) -> None:
         """Set the seeds, the columns (M, K) of the networks' tasks and their loss weights, 0 for padding."""

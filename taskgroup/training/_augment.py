@@ -1,0 +1,35 @@
+"""Training images moved a little, so that a network does not learn where they were drawn."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+__all__ = ["moved"]
+
+
+_SHIFT = 2 / 7  # of the strength: the usual .25 shifts by up to 1/14 of a side, two pixels of 28
+
+
+def moved(x: Tensor, input_shape: tuple[int, ...], strength: float, generator: torch.Generator | None = None) -> Tensor:
+    """Return images (B, channels * height * width), each under a random affine map of its own.
+
+    Parameters
+    ----------
+    x : Tensor of shape (B, channels * height * width)
+        Images stored flat.
+    input_shape : (channels, height, width)
+        Of one image.
+    strength : float
+        The matrix is the identity plus uniform values of up to this size, which turn, shear and scale; the image is
+        shifted by up to 2/7 of it, as a share of its sides. What comes in repeats the border.
+    generator : torch.Generator, optional
+        Where the draws come from; the global generator when left out.
+    """
+    images = x.view(len(x), *input_shape)
+    draw = 2.0 * torch.rand(len(x), 2, 3, generator=generator) - 1.0
+    draw *= strength
+    draw[:, :, 2] *= 2.0 * _SHIFT  # sides of an image are two units long
+    grid = F.affine_grid(draw + torch.eye(2, 3), list(images.shape), align_corners=False)
+    return F.grid_sample(images, grid, padding_mode="border", align_corners=False).flatten(1)
