@@ -101,14 +101,15 @@ def step(name: str, batch_size: int = 128, repetitions: int = 760) -> dict[str, 
     trackers = {mode: _tracker(mode, "") for mode in ("history", "stream")}
     times: dict[str, list[float]] = {key: [] for key in ("step", *trackers)}
     order = rng.permutation(N_SAMPLES)
+    labels = torch.from_numpy(rng.integers(0, 2, (N_SAMPLES, N_TASKS)).astype(np.float32))
     for tracker in trackers.values():  # the first epoch also records the labels
-        tracker.update(order, torch.zeros(N_SAMPLES, N_TASKS), torch.zeros(N_SAMPLES, N_TASKS))
+        tracker.update(order, torch.zeros(N_SAMPLES, N_TASKS), labels[order])
         tracker.end_epoch()
     modes = list(trackers)
     for i in range(repetitions):
         rows = torch.from_numpy(order[i // 2 * batch_size :][:batch_size])
         x = torch.randn(batch_size, *shape)
-        y = torch.randint(0, 2, (batch_size, N_TASKS)).float()
+        y = labels[rows]
 
         def train(x: torch.Tensor = x, y: torch.Tensor = y) -> torch.Tensor:
             logits: torch.Tensor = model(x)

@@ -2,8 +2,8 @@
 
 Binary task with logit z: p = sigmoid(z) for y = 1, sigmoid(-z) for y = 0. Multiclass: p = softmax(z)[y].
 
-Everything is elementwise in numpy: a sample's code depends neither on its place in the batch nor on the batch's size.
-Vectorised sigmoids that treat the last few elements of an array differently do not have this property.
+Everything is elementwise: a sample's code depends neither on its place in the batch nor on the batch's size. Vectorised
+sigmoids that treat the last few elements of an array differently do not have this property.
 """
 
 from __future__ import annotations
@@ -20,15 +20,14 @@ from taskgroup._validation import check_known
 from taskgroup.datamaps import UNSEEN, encode_probability
 from taskgroup.exceptions import InvalidInputError
 from taskgroup.tasks import Kind
+from taskgroup.tracker._kernel import codes_of
 from taskgroup.tracker._layout import Layout, share_of_margin
-from taskgroup.tracker._pending import Pending
 from taskgroup.tracker._regression import closeness, robust_scale
 
-__all__ = ["Encoded", "Encoder", "codes_of", "signed_logits"]
+__all__ = ["Encoded", "Encoder", "signed_logits"]
 
 Floats = NDArray[np.float32]
 
-_TOP = np.float32(UNSEEN - 1)
 _HALF = np.float32(0.5)
 _TINY = 1e-7  # probabilities are read as if they were this far from 0 and 1
 _SPREAD, _ENOUGH = 0.2, 64  # outputs within [0, 1] that range over this, and are so many, are taken for probabilities
@@ -38,11 +37,12 @@ _SPREAD, _ENOUGH = 0.2, 64  # outputs within [0, 1] that range over this, and ar
 class Encoded:
     """One batch: codes (B, width), labels (B, T) with NaN where missing, residuals (B, T) while scales are unknown.
 
-    The codes of tasks that are all binary are left for later, None.
+    Tasks that are all binary have their logits (B, T) in place of codes, and neither these nor the labels are checked.
     """
 
     codes: NDArray[np.uint16] | None
     labels: Floats
+    logits: Floats | None = None
     residuals: Floats | None = None
     partial: bool = False
 
@@ -72,11 +72,8 @@ class Encoder:
         self._low, self._high, self._n_seen = np.inf, -np.inf, 0  # of the outputs of classes; not looked at for long
         self.only_binary = len(self._of_kind["binary"]) == self.layout.width and self.probability is None
 
-    def __call__(self, outputs: Any, targets: Any, mask: Any, n: int, where: str, pending: Pending) -> Encoded:
-        """Return the codes of a batch of ``n`` samples; errors start with ``where``, the name of the batch.
-
-        When all tasks are binary, the signed logits are put into the room of ``pending`` instead.
-        """
+    def __call__(self, outputs: Any, targets: Any, mask: Any, n: int, where: str) -> Encoded:
+        """Return the codes of a batch of ``n`` samples; errors start with ``where``, the name of the batch."""
         labels = self.labels(targets, mask, n, where)
         if self.probability is not None:
             return Encoded(self._custom(outputs, targets, labels, where), labels)
@@ -89,10 +86,20 @@ class Encoder:
             labels = labels.copy()
             labels[:, absent] = np.nan
         if self.only_binary:
-            signed_logits(logits, labels, self._names, where, pending.room(n))
-            return Encoded(None, labels, partial=bool(absent))
+            return Encoded(None, labels, logits, partial=bool(absent))
         codes, residuals = self._mixed(logits, labels, where)
-        return Encoded(codes, labels, residuals, partial=bool(absent))
+        return Encoded(codes, labels, residuals=residuals, partial=bool(absent))
+
+    @property
+    def settled(self) -> bool:
+        """Whether a batch is nothing but logits and labels of binary tasks, and known not to be probabilities."""
+        seen = not (self._low >= 0 and self._high <= 1)
+        return (
+            self.only_binary
+            and self.ignore is None
+            and self.outputs != "probabilities"
+            and (self.outputs == "logits" or seen)
+        )
 
     def labels(self, targets: Any, mask: Any, n: int, where: str) -> Floats:
         """Return the labels as (n, T) float32, NaN where missing, ignored or masked out."""
@@ -271,25 +278,14 @@ def signed_logits(logits: Floats, labels: Floats, names: Sequence[str], where: s
     if not (np.abs(out) == _HALF).all():  # some label is missing, or neither 0 nor 1: one cheap test for both
         missing = np.isnan(labels)
         _check_labels(labels, "binary", 2, names, where)
-    out *= logits
+    with np.errstate(invalid="ignore"):  # what has no label may be anything
+        out *= logits
     if missing is not None:
         np.copyto(out, np.float32(0.0), where=missing)
     if not np.isfinite(_square(out)):
         _raise_at(~np.isfinite(out), logits, names, where, "logits must be finite")
     if missing is not None:
         np.copyto(out, np.float32(np.nan), where=missing)
-
-
-def codes_of(signed: Floats) -> NDArray[np.uint16]:
-    """Return the codes of p = sigmoid(s z) = 1/2 - tanh(-s z / 2) / 2, overwriting the values."""
-    missing = np.isnan(signed) if np.isnan(_square(signed)) else None
-    np.tanh(signed, out=signed)
-    signed *= -_TOP / 2
-    signed += _TOP / 2 + _HALF  # the half makes the cast below round to nearest
-    if missing is None:
-        return signed.astype(np.uint16)
-    np.copyto(signed, np.float32(UNSEEN), where=missing)
-    return signed.astype(np.uint16)
 
 
 def _multiclass(
@@ -347,7 +343,8 @@ def _raise_at(bad: NDArray[np.bool_], values: Floats, names: Sequence[str], wher
 def _square(values: Floats) -> float:
     """Return the sum of squares: one fast reduction that is NaN or infinite when a value is."""
     flat = values.reshape(-1)
-    return float(np.dot(flat, flat))
+    with np.errstate(over="ignore"):
+        return float(np.dot(flat, flat))
 
 
 def _vector(value: Any, n: int, what: str) -> Floats:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from taskgroup.datamaps import UNSEEN
+from taskgroup.tracker import _kernel
 
 __all__ = ["Epoch", "Sightings"]
 
@@ -67,10 +68,12 @@ class Epoch:
     _slot: NDArray[np.int32] | None = field(init=False, default=None)  # (N,) position in the side table, -1 for none
     _table: Sightings = field(init=False)
     _n_table: int = field(init=False, default=0)
+    _addresses: tuple[int, int] = field(init=False)  # of _place and codes
 
     def __post_init__(self) -> None:
         self._place = np.full(len(self.codes), -1, np.int32)
         self._table = Sightings.none(self.codes.shape[1])
+        self._addresses = _kernel.address(self._place), _kernel.address(self.codes)
 
     @classmethod
     def reopen(cls, codes: NDArray[np.uint16], repeats: Sightings) -> Epoch:
@@ -79,6 +82,13 @@ class Epoch:
         epoch._place[(codes != UNSEEN).any(1)] = 0
         epoch._store(repeats)
         return epoch
+
+    def record(self, batch: tuple[int, ...], n: int) -> bool:
+        """Record n samples of binary tasks if nothing is unusual; see :func:`taskgroup.tracker._kernel.record`.
+
+        ``batch`` holds the addresses of row numbers, logits and labels.
+        """
+        return _kernel.record(batch, (n, self.codes.shape[1]), self._addresses, len(self.codes))
 
     def add(self, rows: NDArray[np.int64], codes: NDArray[np.uint16]) -> None:
         """Record codes (B, width) of rows (B,), which may repeat."""

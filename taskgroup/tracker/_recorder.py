@@ -19,9 +19,10 @@ from taskgroup._validation import check_choice, check_int
 from taskgroup.datamaps import UNSEEN, DataMaps
 from taskgroup.exceptions import InvalidInputError
 from taskgroup.tasks import Task, TaskSet
-from taskgroup.tracker._encode import Encoder, codes_of
+from taskgroup.tracker._encode import Encoded, Encoder, signed_logits
 from taskgroup.tracker._epoch import Epoch, Sightings
 from taskgroup.tracker._history import History, MappedHistory
+from taskgroup.tracker._kernel import address, codes_of
 from taskgroup.tracker._layout import Layout
 from taskgroup.tracker._pending import Pending
 from taskgroup.tracker._regression import given_scales
@@ -31,6 +32,7 @@ from taskgroup.tracker._targets import Targets
 __all__ = ["Mode", "Recorder"]
 
 Mode = Literal["history", "stream"]
+_CPU, _USUAL = torch.device("cpu"), (torch.int64, torch.float32, torch.float32)
 _MODES: tuple[Mode, ...] = ("history", "stream")
 
 
@@ -83,6 +85,7 @@ class Recorder:
         self._shared = 0  # finished epochs that every process holds alike
         self._sealed = False  # the open epoch has been gathered
         self._announced: tuple[Any, Any, Any] | None = None
+        self._at_once = False  # batches may be recorded by one compiled call: nothing else is to be learned from them
 
     @property
     def n_epochs(self) -> int:
@@ -111,6 +114,8 @@ class Recorder:
             the sample had in an earlier epoch, or a logit of a labelled sample is not finite. The message names the
             batch and the task.
         """
+        if self._record_at_once(sample_ids, outputs, targets, mask):
+            return
         where = f"batch {self._epoch.n_batches if self._epoch else 0} of epoch {self.n_epochs}"
         if self._sealed:
             raise InvalidInputError(f"{where}: this epoch has been gathered; call end_epoch() before the next update.")
@@ -121,21 +126,19 @@ class Recorder:
             if not self._targets.given:
                 raise InvalidInputError(f"{where}: `targets` must be given here or to the tracker; got None.")
             targets = self._targets.labels(rows)
-        if not self._pending.fits(len(rows)):
-            self._settle()
         n_batches = self._epoch.n_batches if self._epoch else 0
-        batch = self._encoder(outputs, targets, mask, len(rows), where, self._pending)
-        if self.n_epochs and not n_batches & (n_batches - 1):  # batches 0, 1, 2, 4, 8, ...: mistaken ids show at once
+        batch = self._encoder(outputs, targets, mask, len(rows), where)
+        if self.n_epochs and _is_power(n_batches):  # batches 0, 1, 2, 4, 8, ...: mistaken ids show at once
             self._targets.check(rows, batch.labels, where)
-        epoch = self._open()
         if batch.codes is None:
-            self._pending.keep(rows)
+            self._keep_binary(rows, batch, where)
         elif batch.residuals is None:
-            epoch.add(rows, batch.codes)
+            self._open().add(rows, batch.codes)
         else:
             self._waiting.append((rows, batch.codes, batch.residuals))
-        epoch.n_batches += 1
+        self._open().n_batches += 1
         self._targets.record(rows, batch.labels, batch.partial)
+        self._at_once = self._encoder.settled and self._targets.complete
 
     def end_epoch(self) -> None:
         """Finish the epoch: the next update belongs to the next one.
@@ -199,6 +202,35 @@ class Recorder:
             self._epoch = Epoch(self._record.open())
         return self._epoch
 
+    def _record_at_once(self, sample_ids: Any, outputs: Any, targets: Any, mask: Any) -> bool:
+        """Return whether the batch was the usual one of binary tasks, and recorded by one compiled call.
+
+        A training step leaves nothing of the tracker in the processor's caches: what counts is how little code runs.
+        """
+        epoch, batch = self._epoch, (sample_ids, outputs, targets)
+        if epoch is None or not self._at_once or self._sealed or mask is not None or _is_power(epoch.n_batches):
+            return False
+        if not all(isinstance(x, torch.Tensor) and x.device == _CPU and x.is_contiguous() for x in batch):
+            return False
+        shape, dtypes = (len(outputs), len(self.tasks)), (sample_ids.dtype, outputs.dtype, targets.dtype)
+        if dtypes != _USUAL or sample_ids.shape != shape[:1] or outputs.shape != shape or targets.shape != shape:
+            return False
+        usual = epoch.record(tuple(x.data_ptr() for x in batch), shape[0])
+        epoch.n_batches += usual
+        return usual
+
+    def _keep_binary(self, rows: NDArray[np.int64], batch: Encoded, where: str) -> None:
+        """Record a batch of binary tasks at once if it is a usual one, else check it and let it wait."""
+        assert batch.logits is not None
+        arrays: tuple[NDArray[Any], ...] = rows, batch.logits, batch.labels
+        in_one_piece = self._epoch is not None and all(array.flags.c_contiguous for array in arrays)
+        if in_one_piece and self._epoch is not None and self._epoch.record(tuple(map(address, arrays)), len(rows)):
+            return
+        if not self._pending.fits(len(rows)):
+            self._settle()
+        signed_logits(batch.logits, batch.labels, self.tasks.names, where, self._pending.room(len(rows)))
+        self._pending.keep(rows)
+
     def _settle(self) -> None:
         """Encode and record the batches that are pending."""
         if len(self._pending):
@@ -241,3 +273,8 @@ class Recorder:
         found = record.targets()
         if found is not None and not self._targets.given:
             self._targets.load(found)
+
+
+def _is_power(n: int) -> bool:
+    """Return whether n is 0 or a power of 2."""
+    return not n & (n - 1)

@@ -49,7 +49,7 @@ def load_state(tracker: Recorder, state: Mapping[str, Any]) -> None:
     tracker._encoder.scales[:] = _to_arrays(state["scales"])
     tracker._waiting = [tuple(_to_arrays(batch)) for batch in state["waiting"]]
     tracker._shared, tracker._sealed = int(state["shared"]), bool(state["sealed"])
-    tracker._epoch = None
+    tracker._epoch, tracker._at_once = None, False
     if state["epoch"] is not None:
         saved = _to_arrays(state["epoch"])
         codes = tracker._record.open()

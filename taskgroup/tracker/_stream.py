@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from taskgroup.datamaps import HALF, UNSEEN, DataMaps
 from taskgroup.exceptions import InvalidInputError
 from taskgroup.tracker._epoch import Sightings
+from taskgroup.tracker._kernel import fold
 from taskgroup.tracker._layout import Layout, margin_of
 
 __all__ = ["BitCounter", "Stream"]
@@ -57,20 +58,13 @@ class Stream:
             raise InvalidInputError(f"a stream holds at most {_MOST_EPOCHS} epochs.")
         codes = self._codes.reshape(-1)
         seen, right = np.empty_like(self.last), np.empty_like(self.last)
-        square = np.empty(_BLOCK)
         for start in range(0, len(codes), _BLOCK):
             block = codes[start : start + _BLOCK]
             here = block != UNSEEN
             bits = slice(start // 8, -(-(start + len(block)) // 8))
             seen[bits] = np.packbits(here)
             right[bits] = np.packbits(block > HALF)
-            if not here.all():
-                block *= here
-            self.total[start : start + _BLOCK] += block
-            power = square[: len(block)]
-            np.copyto(power, block)
-            np.multiply(power, power, out=power)
-            self.squares[start : start + _BLOCK] += power
+            fold(block, self.total[start : start + _BLOCK], self.squares[start : start + _BLOCK])
         right &= seen
         self.count.add(seen)
         self.right.add(right)

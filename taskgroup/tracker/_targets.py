@@ -61,6 +61,11 @@ class Targets:
                 "every epoch: number the training rows once, before shuffling, or wrap the dataset in IndexedDataset."
             )
 
+    @property
+    def complete(self) -> bool:
+        """Whether the labels of all rows are known."""
+        return self.given or self._complete
+
     def settle(self) -> None:
         """Look whether all rows are known, so that later batches need not look."""
         self._complete = bool(self._known.all())
