@@ -34,11 +34,13 @@ def profile_step(
         output.note(line)
     with run.step("profile", settings), output.stage("profile") as progress:
         chosen = {name: settings[name] for name in ("epochs", "hidden") if settings[name] is not None}
+        kept = run.path / "profile" / "checkpoint.safetensors"
         result = profile(
-            table, settings=FitSettings(augment=settings["augment"]), random_state=settings["seed"],
+            table, settings=FitSettings(augment=settings["augment"]), random_state=settings["seed"], checkpoint=kept,
             progress=progress, **chosen,
         )  # fmt: skip
         result.save(run.path)
+        kept.unlink(missing_ok=True)
         document = {
             "name": table.name,
             "tasks": table.tasks.to_list(),

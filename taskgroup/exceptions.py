@@ -28,7 +28,7 @@ class ArtifactError(TaskGroupError, OSError):
 
 
 class LearnerError(TaskGroupError, RuntimeError):
-    """A learner that somebody else wrote has failed, or has answered what it must not; the message is its own."""
+    """A learner has failed: its training diverged, or somebody else wrote it and the message is its own."""
 
 
 class MissingDependencyError(TaskGroupError, ImportError):

@@ -18,16 +18,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
 from torch import Tensor
 
+from taskgroup._display import clipped
 from taskgroup._validation import check_choice
 from taskgroup.cost import Cost
-from taskgroup.exceptions import InvalidInputError
+from taskgroup.exceptions import InvalidInputError, LearnerError
 from taskgroup.models import MultiTaskModel
+from taskgroup.training._checkpoint import Checkpoint
 from taskgroup.training._data import TrainingData
 from taskgroup.training._flops import count_flops, n_parameters
 from taskgroup.training._loop import fit_loop
@@ -35,7 +37,10 @@ from taskgroup.training._settings import FitSettings
 from taskgroup.training._stack import fit_stack, stackable, stacks
 from taskgroup.training._state import Job, Observer
 
-__all__ = ["Engine", "Fitted", "fit_many", "predict"]
+__all__ = ["LOWER_RATE", "Engine", "Fitted", "fit_many", "predict"]
+
+LOWER_RATE = 0.1
+"""Share of the learning rate at which a model that diverged is tried once more."""
 
 Engine = Literal["auto", "loop", "stack"]
 
@@ -71,6 +76,7 @@ def fit_many(
     weights: Sequence[Mapping[str, float]] | None = None,
     engine: Engine = "auto",
     observer: Observer | None = None,
+    checkpoint: Checkpoint | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> list[Fitted]:
     """Return the fitted models, in order; the modules given are trained in place.
@@ -91,6 +97,8 @@ def fit_many(
         "stack" demands that every model can be stacked; "auto" stacks where it was measured to pay.
     observer : Observer, optional
         Told of every batch and epoch; needs the loop.
+    checkpoint : Checkpoint, optional
+        Where the training of an observer is kept while it goes on.
     progress : callable, optional
         Called with the number of models that have finished.
 
@@ -98,6 +106,9 @@ def fit_many(
     ------
     InvalidInputError
         When numbers of models, seeds and weights differ, or ``engine="stack"`` is impossible.
+    LearnerError
+        When a model diverged: its loss became infinite or NaN, and again at a tenth of the learning rate, from its best
+        weights. An observer sees one training only, so with one nothing is tried again.
     """
     settings = (settings or FitSettings()).resolved(data.schema.input_shape)
     check_choice("engine", engine, ("auto", "loop", "stack"))
@@ -117,9 +128,15 @@ def fit_many(
                 progress(sum(job.finished for job in jobs))
         rest = [job for job in jobs if not job.finished]
         with _timed(rest):
-            fit_loop(rest, data, settings, observer)
+            fit_loop(rest, data, settings, observer, checkpoint)
+        again = [job for job in jobs if job.diverged and observer is None]
+        for job in again:
+            job.start_again()
+        with _timed(again):
+            fit_loop(again, data, replace(settings, learning_rate=settings.learning_rate * LOWER_RATE))
         if progress is not None:
             progress(len(jobs))
+    _check_converged(jobs, settings)
     return [_fitted(job, data) for job in jobs]
 
 
@@ -150,13 +167,23 @@ def _jobs(
     return jobs
 
 
+def _check_converged(jobs: Sequence[Job], settings: FitSettings) -> None:
+    for job in jobs:
+        if job.diverged:
+            raise LearnerError(
+                f"the network of {clipped(job.model.tasks.names)} diverged: its loss was {job.valid_loss[-1]} after "
+                f"epoch {job.epoch}, at a learning rate of {settings.learning_rate:g} and lower. Lower `learning_rate`, "
+                "or look for extreme values in features and targets."
+            )
+
+
 @contextmanager
 def _timed(jobs: Sequence[Job]) -> Iterator[None]:
     """Share the CPU time of a block equally between the jobs."""
     start = time.process_time()
     yield
     for job in jobs:
-        job.seconds = (time.process_time() - start) / len(jobs)
+        job.seconds += (time.process_time() - start) / len(jobs)
 
 
 def _fitted(job: Job, data: TrainingData) -> Fitted:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from taskgroup.training._augment import moved
+from taskgroup.training._checkpoint import Checkpoint
 from taskgroup.training._data import Part, TrainingData
 from taskgroup.training._losses import sample_losses, task_means
 from taskgroup.training._settings import FitSettings
@@ -16,13 +19,22 @@ from taskgroup.training._stream import batches, step_seed
 
 __all__ = ["fit_loop"]
 
+Schedule = torch.optim.lr_scheduler.LRScheduler
+
 _VALID_ROWS = 4096  # validation rows per pass, which bounds memory
 
 
-def fit_loop(jobs: Sequence[Job], data: TrainingData, settings: FitSettings, observer: Observer | None = None) -> None:
+def fit_loop(
+    jobs: Sequence[Job],
+    data: TrainingData,
+    settings: FitSettings,
+    observer: Observer | None = None,
+    checkpoint: Checkpoint | None = None,
+) -> None:
     """Fit the jobs' models in place and leave each with its best weights, in evaluation mode.
 
-    A model that has finished makes no more gradients, and AdamW skips parameters without one.
+    A model that has finished makes no more gradients, and AdamW skips parameters without one. With a checkpoint the
+    training goes on from there, and ends as it would have without.
     """
     if not jobs:
         return
@@ -37,9 +49,13 @@ def fit_loop(jobs: Sequence[Job], data: TrainingData, settings: FitSettings, obs
     for job in jobs:
         job.model.expect_steps(n_steps)
     best = {job: _snapshot(job) for job in jobs}
-    for job in jobs:
-        job.record(_valid_loss(job, data.valid), settings.patience)
-    for epoch in range(1, settings.epochs + 1):
+    found = None if checkpoint is None else checkpoint.load()
+    if found is None:
+        for job in jobs:
+            job.record(_valid_loss(job, data.valid), settings.patience)
+    else:
+        _restore(found, jobs, optimiser, schedule, best)
+    for epoch in range(1 if found is None else found["epoch"] + 1, settings.epochs + 1):
         active = [job for job in jobs if not job.finished]
         if not active:
             break
@@ -49,6 +65,8 @@ def fit_loop(jobs: Sequence[Job], data: TrainingData, settings: FitSettings, obs
                 best[job] = _snapshot(job)
         if observer is not None:
             observer.on_epoch_end(epoch)
+        if checkpoint is not None:
+            checkpoint.save(partial(_state, epoch, jobs, optimiser, schedule, best))
     for job, state in best.items():
         job.model.load_state_dict(state)
         job.model.eval()
@@ -106,6 +124,41 @@ def _valid_loss(job: Job, part: Part) -> float:
     job.model.eval()
     outputs = torch.cat([job.model.logits(x) for x in torch.split(part.x, _VALID_ROWS)])
     return float(_task_losses(job, outputs.unsqueeze(0), part).dot(job.weights))
+
+
+def _state(
+    epoch: int,
+    jobs: Sequence[Job],
+    optimiser: torch.optim.Optimizer,
+    schedule: Schedule | None,
+    best: Mapping[Job, dict[str, Tensor]],
+) -> dict[str, Any]:
+    """Return what the next epoch depends on, as tensors and plain values."""
+    models = [
+        {"model": job.model.state_dict(), "best": best[job], "valid_loss": job.valid_loss, "best_epoch": job.best_epoch,
+         "finished": job.finished, "diverged": job.diverged}
+        for job in jobs
+    ]  # fmt: skip
+    state = {"epoch": epoch, "models": models, "optimiser": optimiser.state_dict()}
+    return state if schedule is None else {**state, "schedule": schedule.state_dict()}
+
+
+def _restore(
+    state: Mapping[str, Any],
+    jobs: Sequence[Job],
+    optimiser: torch.optim.Optimizer,
+    schedule: Schedule | None,
+    best: dict[Job, dict[str, Tensor]],
+) -> None:
+    """Restore what :func:`_state` gave."""
+    optimiser.load_state_dict(dict(state["optimiser"]))
+    if schedule is not None:
+        schedule.load_state_dict(dict(state["schedule"]))
+    for job, own in zip(jobs, state["models"], strict=True):
+        job.model.load_state_dict(own["model"])
+        best[job] = own["best"]
+        job.valid_loss, job.best_epoch = list(own["valid_loss"]), own["best_epoch"]
+        job.finished, job.diverged = own["finished"], own["diverged"]
 
 
 def _snapshot(job: Job) -> dict[str, Tensor]:

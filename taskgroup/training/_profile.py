@@ -13,16 +13,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from taskgroup._artifact import json_ready, write_text
+from taskgroup._artifact import content_hash, json_ready, result_versions, write_text
 from taskgroup._validation import check_int
 from taskgroup.cost import Cost
 from taskgroup.data import TaskTable
 from taskgroup.datamaps import DataMaps
-from taskgroup.exceptions import ArtifactError
+from taskgroup.exceptions import ArtifactError, InvalidInputError, LearnerError
 from taskgroup.models import MultiTaskModel
 from taskgroup.tracker import DataMapTracker
+from taskgroup.training._checkpoint import Checkpoint
 from taskgroup.training._data import TrainingData
-from taskgroup.training._fit import fit_many
+from taskgroup.training._fit import LOWER_RATE, Fitted, fit_many
 from taskgroup.training._network import MakeEncoder, Network, load_network, load_state, state_of
 from taskgroup.training._settings import DEFAULT_DROPOUT, DEFAULT_HIDDEN, FitSettings
 
@@ -96,6 +97,7 @@ def profile(
     encoder: str | MakeEncoder = "auto",
     settings: FitSettings | None = None,
     random_state: int = 0,
+    checkpoint: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
 ) -> Profile:
     """Return the Data Maps of all tasks and the model that was trained to record them.
@@ -124,8 +126,16 @@ def profile(
         Batch size, learning rate, weight decay; its `epochs` and `patience` are not used.
     random_state : int
         Seed of weights, order and dropout.
+    checkpoint : path-like, optional
+        File in which the training is kept while it goes on, every ten seconds or so, at the end of an epoch. A call
+        with the same arguments goes on from there and gives what it would have given undisturbed. Not for repeats.
     progress : callable, optional
         Called as ``progress("profile", epochs done, epochs)``.
+
+    Raises
+    ------
+    LearnerError
+        When the training diverged, and again at a tenth of the learning rate.
 
     Examples
     --------
@@ -138,22 +148,41 @@ def profile(
     """
     check_int("epochs", epochs, low=1)
     check_int("repeats", repeats, low=1)
+    if checkpoint is not None and repeats > 1:
+        raise InvalidInputError(f"`checkpoint` is for one training; got repeats={repeats}.")
     data = TrainingData.from_table(table)
     make_encoder = None if isinstance(encoder, str) else encoder
     settings = replace(settings or FitSettings(), epochs=epochs, patience=None)
-    recorder = _Recorder(table, data, epochs * repeats, progress)
-    networks, fitted = [], []
-    for repeat in range(repeats):
-        seed = random_state if repeat == 0 else int(np.random.SeedSequence([random_state, repeat]).generate_state(1)[0])
-        network = Network(
+    seeds = [random_state] + [
+        int(np.random.SeedSequence([random_state, repeat]).generate_state(1)[0]) for repeat in range(1, repeats)
+    ]
+    networks = [
+        Network(
             table.tasks.names, tuple(hidden), seed=seed, stream=seed, dropout=dropout,
             encoder=encoder if isinstance(encoder, str) else "custom",
-        )  # fmt: skip
-        model = network.build(data.schema, data.tasks, make_encoder)
-        model.set_output_bias(data.output_bias)
-        networks.append(network)
-        fitted += fit_many([model], data, seeds=[seed], settings=settings, observer=recorder)
-    maps = replace(recorder.tracker.data_maps(), sample_ids=table.rows("train"))
+        )
+        for seed in seeds
+    ]  # fmt: skip
+
+    def train(settings: FitSettings) -> tuple[DataMaps, list[Fitted]]:
+        recorder = _Recorder(table, data, epochs * repeats, progress)
+        kept = None
+        if checkpoint is not None:
+            key = content_hash(table.content_hash(), settings.to_dict(), networks[0].to_dict(), result_versions())
+            kept = Checkpoint(checkpoint, key, recorder.tracker)
+        fitted: list[Fitted] = []
+        for network in networks:
+            model = network.build(data.schema, data.tasks, make_encoder)
+            model.set_output_bias(data.output_bias)
+            fitted += fit_many(
+                [model], data, seeds=[network.seed], settings=settings, observer=recorder, checkpoint=kept
+            )
+        return replace(recorder.tracker.data_maps(), sample_ids=table.rows("train")), fitted
+
+    try:
+        maps, fitted = train(settings)
+    except LearnerError:
+        maps, fitted = train(replace(settings, learning_rate=settings.learning_rate * LOWER_RATE))
     history = [{"epoch": epoch, "valid_loss": loss} for epoch, loss in enumerate(fitted[0].valid_loss)]
     cost = Cost.total(one.cost for one in fitted)
     return Profile(maps, fitted[0].model, history, networks[0], cost)

@@ -49,17 +49,23 @@ class Job:
     valid_loss: list[float] = field(default_factory=list)
     best_epoch: int = 0
     finished: bool = False
+    diverged: bool = False
     seconds: float = 0.0
 
     def record(self, loss: float, patience: int | None) -> bool:
-        """Note the validation loss of an epoch and return whether it is the best so far."""
+        """Note the validation loss of an epoch and return whether it is the best so far; stop where it is none."""
         best = self.valid_loss[self.best_epoch] if self.valid_loss else math.inf
         self.valid_loss.append(loss)
         if loss < best:
             self.best_epoch = self.epoch
             return True
-        self.finished = patience is not None and self.epoch - self.best_epoch >= patience
+        self.diverged = not math.isfinite(loss)
+        self.finished = self.diverged or (patience is not None and self.epoch - self.best_epoch >= patience)
         return False
+
+    def start_again(self) -> None:
+        """Forget the training but for its best weights."""
+        self.valid_loss, self.best_epoch, self.finished, self.diverged = [], 0, False, False
 
     @property
     def epoch(self) -> int:
