@@ -24,7 +24,7 @@ from taskgroup.experiment._store import Store
 from taskgroup.experiment._work import Material
 from taskgroup.grouping import Grouping
 from taskgroup.learners import Examples, Packed
-from taskgroup.plan import PlanChoice, Rule, judge
+from taskgroup.plan import PlanChoice, Rule, foretold, judge
 from taskgroup.scoring import Average, MetricChoice, Objective, Scorecard, TaskWeights
 
 __all__ = ["RetrainResult", "retrain"]
@@ -42,7 +42,7 @@ class RetrainResult:
         What should serve each task, and the answer in words.
     ledger : dict
         {"methods": {method: costs of one seed}, "left_out": {method: reason}, "failed": {method: reason}, "tuned",
-        "folds"}.
+        "folds", "foretold": expected beside realised gains, see :func:`taskgroup.plan.foretold`}.
     predictions : dict
         {split: {method: {seed: packed outputs}}}; random-groups has a leading axis of draws.
     folds : Folds
@@ -186,6 +186,7 @@ def retrain(
             costs=ledger["methods"], max_models=max_models, isolated=grouping.isolated, metric=metric,
             task_weights=task_weights, average=average, sample_weight=weights, random_state=random_state,
         )  # fmt: skip
+        ledger["foretold"] = foretold(card, (grouping.info.get("gain") or {}).get("expected") or {})
         result = RetrainResult(card, choice, ledger, extended, held_out)
         if out is not None:
             result.save(out)

@@ -26,7 +26,8 @@ __all__ = ["Boosting"]
 _MOST_CATEGORIES = 255  # that scikit-learn takes in one column; a column of more is read as numbers
 _ROWS = 2048  # rows that pass through all trees at a time
 _FEW_ROWS = 4_000  # rows below which it is not tried unasked: forests are better on every small set it was tried on
-_WORK = 100_000_000  # tasks x rows x features above which it is not
+_WORK = 200_000_000  # tasks x rows x features x fits above which it is not; about five minutes
+_CROSS_FITTED = 10_000, 5  # rows up to which every model is fitted several times, and how often
 
 
 @dataclass(frozen=True)
@@ -69,8 +70,12 @@ class Boosting(PooledLearner):
             return f"forests do better on few rows, {n_rows:,}; ask for it with --arms {arm}"
         if arm not in ("all-in-one", "per-task"):
             return f"controls are fitted with extra-trees; ask for it with --arms {arm}"
-        if len(examples.tasks) * n_rows * n_features > _WORK:
-            return f"{len(examples.tasks)} tasks on {n_rows:,} rows take long; ask for it with --arms {arm}"
+        fits = _CROSS_FITTED[1] if n_rows <= _CROSS_FITTED[0] else 1
+        if len(examples.tasks) * n_rows * n_features * fits > _WORK:
+            return (
+                f"{len(examples.tasks)} tasks on {n_rows:,} rows of {n_features:,} features take long; ask for it with "
+                f"--arms {arm}"
+            )
         return super().declines(arm, sizes, examples)
 
     def _fit_model(self, problem: Problem, seed: int) -> Model:

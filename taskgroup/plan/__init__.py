@@ -3,6 +3,7 @@
 from taskgroup.plan._answer import Answer
 from taskgroup.plan._blend import Calibration, calibrate, greedy_weights
 from taskgroup.plan._choice import PlanChoice
+from taskgroup.plan._foretold import foretold
 from taskgroup.plan._make import RULES, Rule, check_rule, judge, make_plan
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "Rule",
     "calibrate",
     "check_rule",
+    "foretold",
     "greedy_weights",
     "judge",
     "make_plan",

@@ -24,7 +24,7 @@ Scores = dict[tuple[str, str, str, str], float]
 """(task, method, seed, split) -> value of the task's main metric, NaN where undefined."""
 
 _USUAL = "taskgroup-run"  # where commands look when no run directory is named
-_DOCUMENTS = ("run", "tasks", "cluster", "scores", "plan")
+_DOCUMENTS = ("run", "tasks", "cluster", "scores", "plan", "ledger")
 _COLUMNS = ["task", "method", "seed", "split", "metric", "value", "n", "n_positive"]
 
 
@@ -43,6 +43,7 @@ class Run:
     values: Scores | None
     positives: dict[str, int]  # in the test split, of the binary tasks
     plan: dict[str, Any] | None
+    ledger: dict[str, Any] | None
 
     @property
     def task_set(self) -> TaskSet | None:

@@ -16,6 +16,7 @@ from taskgroup.report import _judgement, _structure
 from taskgroup.report._caveats import caveats
 from taskgroup.report._figures import Figures
 from taskgroup.report._format import FILTERS, percent, seconds
+from taskgroup.report._gain import measured_gain
 from taskgroup.report._reading import reading
 from taskgroup.report._run import Run, read_run
 
@@ -56,6 +57,7 @@ def _render(run: Run, figures: Figures) -> str:
         "comparisons": _judgement.comparisons(run),
         "gains": _judgement.gains(run, figures),
         "groups": _structure.groups(run, figures),
+        "gain": measured_gain(run, figures),
         "similarity": _structure.similarity(run, figures),
         "graph": _structure.task_relations(run, figures),
         "maps": _structure.data_maps(run, figures),
@@ -68,7 +70,7 @@ def _render(run: Run, figures: Figures) -> str:
         title=run.title,
         facts=_facts(run),
         verdict=_judgement.verdict(run),
-        sections={name: section for name, section in sections.items() if "missing" not in section},
+        sections={name: section for name, section in sections.items() if section and "missing" not in section},
         missing=missing,
         left_out=(run.tasks or {}).get("left_out") or {},
         caveats=caveats(run),
