@@ -263,6 +263,6 @@ def test_the_format_of_the_files_is_pinned(tmp_path):
     card.to_json(tmp_path / "scores.json")
     document = json.loads((tmp_path / "scores.json").read_text())
     assert list(document) == [
-        "format", "format_version", "split", "baseline", "methods", "main_metric", "summary", "comparisons",
+        "format", "format_version", "split", "tasks", "baseline", "methods", "main_metric", "summary", "comparisons",
         "replication", "task_gains",
     ]  # fmt: skip

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from sklearn.metrics import average_precision_score, f1_score
+from sklearn.metrics import average_precision_score, f1_score, r2_score
 
 from taskgroup.exceptions import InvalidInputError
 from taskgroup.scoring import Objective, Resampler, score, task_intervals
@@ -183,6 +183,22 @@ def test_three_rows_are_enough_for_r2_to_be_defined():
     assert np.isfinite([gain.mean, gain.low, gain.high, gain.p]).all()
     assert [row["call"] for row in card.task_gains("a", "b")][1:] == ["open", "open"]
     assert card.task_gains("a", "b")[1]["gain"] is None
+
+
+def test_r2_of_few_labels_is_measured_against_the_spread_of_all():
+    """The mean of the task, told by other rows, is worth about nothing, not minus a hundred."""
+    rng = np.random.default_rng(5)
+    tasks = [Task(f"r{t}", kind="regression") for t in range(40)]
+    y = {"honest": rng.normal(50, 10, (25, 40)), "test": rng.normal(50, 10, (3, 40))}
+    means = {split: {"mean": np.tile(y["honest"].mean(0), (len(v), 1))} for split, v in y.items()}
+    card = score(y, means, tasks=tasks)
+    assert abs(card.main["test"]["mean"].by_seed.mean()) < 0.3
+    alone = score(y["test"], means["test"], tasks=tasks)
+    assert alone.main["test"]["mean"].by_seed.mean() < -1
+    many = {"honest": y["honest"], "test": rng.normal(50, 10, (30, 40))}
+    guess = {split: {"a": v + rng.normal(0, 5, v.shape)} for split, v in many.items()}
+    exact = [r2_score(many["test"][:, t], guess["test"]["a"][:, t]) for t in range(40)]
+    np.testing.assert_allclose(score(many, guess, tasks=tasks).main["test"]["a"].values[0], exact, atol=1e-6)
 
 
 def test_a_split_without_a_label_is_refused_and_without_a_positive_is_defined():

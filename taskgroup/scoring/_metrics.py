@@ -39,6 +39,8 @@ samples, of the positive class or, with several classes, of the predicted one.""
 
 LOWER_IS_BETTER = frozenset({"log_loss", "brier", "ece", "rmse"})
 
+_FEW = 30  # labels below which a regression task is measured against the spread of more of them than its own
+
 Floats = NDArray[np.float64]
 Mains = Mapping[Kind, MainMetric]
 
@@ -69,6 +71,7 @@ def evaluate(
     thresholds: Floats | None = None,
     mains: Mains = DEFAULT_MAIN,
     weights: NDArray[Any] | None = None,
+    spreads: Floats | None = None,
 ) -> Evaluation:
     """Return every metric of every task, and the influence of the samples on the main metrics.
 
@@ -87,6 +90,9 @@ def evaluate(
         The main metric of each kind of task.
     weights : ndarray of shape (n, T), optional
         How much each label counts; 1 when left out.
+    spreads : ndarray of shape (T,), optional
+        Variance of each task's labels as more samples tell it. R2 of a task with fewer than 30 labels is measured
+        against it: three labels tell their own spread badly, and the mean over tasks would be of the unluckiest.
     """
     kinds: list[Kind] = list(dict.fromkeys(task.kind for task in tasks))
     names = dict.fromkeys(name for kind in METRICS if kind in kinds for name in metrics_of(kind, mains))
@@ -109,7 +115,7 @@ def evaluate(
                 cuts = None if thresholds is None else thresholds[columns]
                 found, part, used[columns] = _binary(targets, scores, mass, cuts, chosen.name)
             else:
-                found, part = _regression(targets, scores, mass)
+                found, part = _regression(targets, scores, mass, None if spreads is None else spreads[columns])
         if chosen.function is not None:
             masses = [None] * len(targets) if weights is None else mass
             pairs = [jackknife(chosen.function, *own) for own in zip(targets, scores, masses, strict=True)]
@@ -243,12 +249,15 @@ def _multiclass(y: Floats, logits: Floats, mass: Floats, main: str) -> tuple[dic
     return values, influence
 
 
-def _regression(y: Floats, predicted: Floats, mass: Floats) -> tuple[dict[str, Floats], Floats]:
+def _regression(y: Floats, predicted: Floats, mass: Floats, spreads: Floats | None) -> tuple[dict[str, Floats], Floats]:
     """Return the metrics (T,) of regression tasks and the influence (T, n) on R2; the inputs are (T, n)."""
     labelled, n = ~np.isnan(y), mass.sum(1)
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = np.where(labelled, mass * y, 0.0).sum(1) / n
         spread = np.where(labelled, mass * (y - mean[:, None]) ** 2, 0.0)
+        if spreads is not None:
+            few = (labelled.sum(1) < _FEW) & (spreads > 0)
+            spread = np.where(few[:, None], np.where(labelled, mass * spreads[:, None], 0.0), spread)
         errors = np.where(labelled, mass * (y - predicted) ** 2, 0.0)
         total, residual = spread.sum(1), errors.sum(1)
         varies = total > np.finfo(float).eps * n * np.maximum(mean**2, np.finfo(float).tiny)

@@ -122,9 +122,10 @@ def score(
     sizes = {name: _sizes(task_set, mains, y, masses[name]) for name, y in targets.items()}
     bounds = np.array([(mains[task.kind].low, mains[task.kind].high) for task in task_set]).T
     noise = {name: SeedNoise(main[name], kind) for name in order}
+    spreads = _spreads(targets, masses)
     for method in methods:
         by_split = {name: parsed[name][method] for name in order}
-        measured = _measure(task_set, targets, by_split, masses, mains)
+        measured = _measure(task_set, targets, by_split, masses, mains, spreads)
         for name in order:
             found = measured[name]
             values[name][method] = found.values
@@ -159,6 +160,7 @@ def _measure(
     outputs: Mapping[str, Mapping[int | str, NDArray[np.float32]]],
     masses: Mapping[str, Floats | None],
     mains: Mains,
+    spreads: Mapping[str, Floats],
 ) -> dict[str, _Scores]:
     """Return, by split, the scores of one method from its outputs by split and seed."""
     thresholds: dict[tuple[int | str, int], Floats] = {}
@@ -171,7 +173,7 @@ def _measure(
         for s, (seed, draws) in enumerate(by_seed.items()):
             for d, draw in enumerate(draws):
                 chosen = None if split in _CHOICE else thresholds.get((seed, d), np.full(len(tasks), np.nan))
-                found = evaluate(tasks, targets[split], draw, chosen, mains, masses[split])
+                found = evaluate(tasks, targets[split], draw, chosen, mains, masses[split], spreads[split])
                 if split in _CHOICE:
                     thresholds[seed, d] = found.thresholds
                 by_draw[s].append(found.main)
@@ -182,6 +184,21 @@ def _measure(
         several = len({len(of_seed) for of_seed in by_draw}) == 1 and len(by_draw[0]) > 1
         measured[split] = _Scores(main, influence, values, np.array(by_draw) if several else None)
     return measured
+
+
+def _spreads(targets: Mapping[str, NDArray[np.float32]], masses: Mapping[str, Floats | None]) -> dict[str, Floats]:
+    """Return, by split, the variance (T,) of each task's labels in it and in the splits before it."""
+    n, total, squares = (np.zeros(next(iter(targets.values())).shape[1]) for _ in range(3))
+    everything = np.concatenate(list(targets.values())).astype(np.float64)
+    centre = np.nansum(everything, 0) / np.maximum((~np.isnan(everything)).sum(0), 1)  # far from 0 squares lose digits
+    found = {}
+    for name, y in targets.items():
+        given = masses[name]
+        mass = np.where(np.isnan(y), 0.0, 1.0 if given is None else given)
+        apart = np.nan_to_num(y - centre)
+        n, total, squares = n + mass.sum(0), total + (mass * apart).sum(0), squares + (mass * apart**2).sum(0)
+        found[name] = np.maximum(squares / np.maximum(n, 1e-12) - np.square(total / np.maximum(n, 1e-12)), 0.0)
+    return found
 
 
 def _parse(
