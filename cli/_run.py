@@ -33,7 +33,7 @@ OUTPUTS: dict[str, tuple[str, ...]] = {
     "profile": ("tasks.json", "datamaps.safetensors", "profile"),
     "cluster": ("grouping.json", "cluster.json", "similarity.safetensors"),
     "retrain": ("models", "scores.csv", "scores.json", "ledger.json", "plan.json"),
-    "report": ("report.html", "figures"),
+    "report": ("report.html", "model_card.md", "figures"),
 }
 
 

@@ -1,5 +1,6 @@
 """The page: whatever artefacts exist, it stands alone, names what is missing, escapes names, never changes."""
 
+import csv
 import re
 import shutil
 import subprocess
@@ -70,8 +71,9 @@ def _change(run, kind, **changes):
 def test_whole_run_has_every_section_in_the_order_of_a_decision(whole):
     page = Page(whole[1])
     assert page.headings == [
-        "What serves the tasks", "Scorecard", "Comparisons", "Gain per task", "Groups",
-        "Similarity of the tasks", "Task graph", "Data Maps", "The run", "What to hold against this report",
+        "What serves the tasks", "Scorecard", "Quality against cost", "Comparisons", "Gain per task", "Calibration",
+        "Groups", "Similarity of the tasks", "Tree of the tasks", "Task graph", "Data Maps", "The run",
+        "What to hold against this report",
     ]  # fmt: skip
     assert page.text.index("A blend of models") < page.text.index("What serves the tasks")
     assert "Not there yet" not in page.text
@@ -98,7 +100,11 @@ def test_page_states_the_numbers_of_the_artefacts(whole):
     ("upto", "there", "commands"),
     [
         ("profile", ["Data Maps"], ["taskgroup retrain", "taskgroup cluster"]),
-        ("cluster", ["Groups", "Similarity of the tasks", "Task graph", "Data Maps"], ["taskgroup retrain"]),
+        (
+            "cluster",
+            ["Groups", "Similarity of the tasks", "Tree of the tasks", "Task graph", "Data Maps"],
+            ["taskgroup retrain"],
+        ),
     ],
 )
 def test_page_of_an_unfinished_run_names_what_is_missing_and_how_to_make_it(tmp_path, upto, there, commands):
@@ -193,7 +199,8 @@ def test_script_is_the_one_that_the_policy_allows(whole):
 def test_figures_have_alt_texts_and_tables_have_heads(whole):
     page = Page(whole[1])
     images = [value for tag, name, value in page.attributes if tag == "div" and name == "aria-label" and value]
-    assert sum(tag == "figure" for tag in page.tags) == len([alt for alt in images if len(alt) > 30]) == 6
+    assert page.tags.count("figure") == 9
+    assert sum(len(alt) > 30 for alt in images) == 11  # two are drawn for narrow screens as well
     assert page.tags.count("table") <= page.tags.count("thead") + 1  # the facts have heads at the side
     assert {scope for _, name, scope in page.attributes if name == "scope"} == {"col", "row"}
 
@@ -201,11 +208,51 @@ def test_figures_have_alt_texts_and_tables_have_heads(whole):
 def test_same_artefacts_give_the_same_bytes(whole, tmp_path):
     run, html = whole
     before = {path.name: path.read_bytes() for path in (run / "figures").iterdir()}
-    assert set(before) == {f"{name}.svg" for name in (
-        "scorecard", "gains", "membership", "similarity", "task_graph", "data_maps"
-    )}  # fmt: skip
+    names = ("scorecard", "quality_and_cost", "gains", "calibration", "membership", "similarity", "tree", "task_graph")
+    assert set(before) == {"data_maps.svg", *(f"{name}.{ending}" for name in names for ending in ("svg", "csv"))}
     assert write_report(run).read_text(encoding="utf-8") == html
     assert {path.name: path.read_bytes() for path in (run / "figures").iterdir()} == before
+
+
+def test_marks_say_what_they_are(whole):
+    titles = re.findall(r"<title>(.*?)</title>", whole[1])
+    tasks = [f"task_{t:02d}" for t in range(12)]
+    for name in tasks:
+        assert name in titles  # the panel of its Data Map
+        assert any(title.startswith(f"{name}, group ") for title in titles)
+        assert name == "task_01" or sum(title.startswith(f"{name}: ") for title in titles) == 2  # over both baselines
+    assert any(title.startswith("nets/grouped: mean 0.") for title in titles)
+    assert "40 answers: stated 0.50, came true 0.44" in titles
+    figures = whole[0] / "figures"
+    with open(figures / "gains.csv", newline="") as handle:
+        rows = list(csv.DictReader(handle))
+    plan = read_json(whole[0] / "plan.json", "plan")["tasks"]
+    assert {row["task"] for row in rows} == set(tasks) - {"task_01"}
+    for row in rows:
+        expected = plan[row["task"]]["over_alone"]
+        found = [float(row[key]) for key in ("the plan over a model per task", "low", "high")]
+        assert found == pytest.approx([expected[key] for key in ("gain", "low", "high")], rel=1e-4)
+    assert (figures / "similarity.csv").read_text().count("\n") == 13
+
+
+def test_a_card_of_the_models_stands_beside_the_page(whole, tmp_path):
+    card = (whole[0] / "model_card.md").read_text(encoding="utf-8")
+    plan = read_json(whole[0] / "plan.json", "plan")
+    heads = [
+        "# Model card: table",
+        "## Model details",
+        "## Use",
+        "## Data",
+        "## Scores",
+        "## What to hold against them",
+    ]
+    assert [line for line in card.splitlines() if line.startswith("#")] == heads
+    assert plan["answer"]["headline"] in card
+    assert f"| task\\_03 | auc | {plan['tasks']['task_03']['test']:.3f} |" in card
+    assert "0.850 [0.840, 0.860]" in card
+    run = write_synthetic_run(tmp_path / "run", upto="cluster")
+    write_report(run)
+    assert "No plan yet" in (run / "model_card.md").read_text(encoding="utf-8")
 
 
 def test_page_does_not_change_while_the_report_itself_is_a_running_step(whole, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -23,6 +24,7 @@ from taskgroup.scoring import (
     family,
     needed,
     pareto,
+    reliability,
     score,
 )  # fmt: skip
 from taskgroup.tasks import Task, TaskSet
@@ -126,7 +128,9 @@ def judge(
     )  # fmt: skip
     cuts = best_thresholds(tasks, Y, extended["honest"][PLAN][0], mass)
     plan = make_plan(card, choice, scale, together, alone, arms, rule, isolated, thresholds=cuts)
-    return card, plan, extended
+    found = reliability(tasks, np.asarray(y_true["test"], np.float32), extended["test"][PLAN][0],
+                        None if sample_weight is None else sample_weight["test"])  # fmt: skip
+    return card, replace(plan, test={**plan.test, "reliability": found}), extended
 
 
 class Choice(NamedTuple):

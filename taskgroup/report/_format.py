@@ -45,6 +45,11 @@ def amount(value: Any) -> str:
     return f"{value:.3g}"
 
 
+def key(value: Any) -> str:
+    """Return what a column is sorted by, empty where undefined."""
+    return "" if _absent(value) else f"{value:.7g}"
+
+
 def seconds(value: Any) -> str:
     """Return a duration.
 
@@ -82,6 +87,6 @@ def _absent(value: Any) -> bool:
 
 
 FILTERS = {
-    "number": number, "signed": signed, "interval": interval, "amount": amount, "seconds": seconds,
+    "number": number, "signed": signed, "interval": interval, "amount": amount, "key": key, "seconds": seconds,
     "p_value": p_value, "percent": percent, "plural": plural,
 }  # fmt: skip

@@ -76,7 +76,10 @@ def measured_gain(run: Run, figures: Figures) -> dict[str, Any]:
     alt = f"Gain over one group for all by number of groups, from {path[0]['k']} to {path[-1]['k']}; {k} were taken."
     return {
         "unit": unit,
-        "figure": figures.add("gain_path", plot_gain_path(path, chosen=k, unit=unit), alt),
+        "figure": figures.add(
+            "gain_path", plot_gain_path(path, chosen=k, unit=unit), alt, columns=["k", "gain", "noise"],
+            rows=[[row["k"], row["gain"], row["noise"]] for row in path],
+        ),
         "proposers": sorted(gain.get("proposers", ()), key=lambda row: -(row["gain"] or 0.0)),
         "proposer": gain.get("proposer"),
         "foretold": foretold,

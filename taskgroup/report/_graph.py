@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from taskgroup._validation import check_int, check_matrix
 from taskgroup.grouping import Grouping
+from taskgroup.report._marks import entitle
 from taskgroup.report._style import INK, MUTED, SURFACE, clean_axes, group_color, new_figure, shorten
 
 __all__ = ["MAX_NODES", "plot_task_graph", "task_graph"]
@@ -74,7 +75,10 @@ def plot_task_graph(graph: nx.Graph[str], ax: Axes | None = None) -> Axes:
     lines = [(position[a], position[b]) for a, b in graph.edges]
     ax.add_collection(LineCollection(lines, colors=MUTED, linewidths=0.4 + 2.2 * strength, alpha=0.45, zorder=1))
     x, y = np.array([position[name] for name in graph]).T
-    ax.scatter(x, y, s=150, c=[group_color(g) for g in group_of.values()], edgecolors=SURFACE, linewidths=1.2, zorder=2)
+    nodes = ax.scatter(
+        x, y, s=150, c=[group_color(g) for g in group_of.values()], edgecolors=SURFACE, linewidths=1.2, zorder=2
+    )
+    entitle(nodes, [f"{name}, group {group}" for name, group in group_of.items()])
     inside: dict[str, Any] = {"color": SURFACE, "fontsize": 7.5, "weight": "bold", "ha": "center", "va": "center"}
     below: dict[str, Any] = {"textcoords": "offset points", "ha": "center", "va": "top", "fontsize": 7, "color": INK}
     for name, group in group_of.items():

@@ -16,7 +16,7 @@ from taskgroup.report._style import FAINT, INK, MUTED, SIMILARITY, clean_axes, g
 __all__ = ["group_order", "plot_membership", "plot_similarity"]
 
 _NAMED = 60  # tasks; with more, only the groups are named along a similarity map
-_PIXELS = 500  # along a similarity map
+_PIXELS = 400  # a side of the picture
 _NAMED_COLUMNS = 120  # tasks named under a membership matrix
 
 

@@ -10,10 +10,13 @@ import numpy as np
 from taskgroup.report._dot_plots import METRIC_LABELS, is_ours, plot_gains, plot_scorecard
 from taskgroup.report._figures import Figures
 from taskgroup.report._format import interval, number, plural, signed
+from taskgroup.report._plan_plots import frontier, plot_quality_and_cost, plot_reliability
 from taskgroup.report._run import Run
 from taskgroup.scoring import describe
 
-__all__ = ["best_of_ours", "comparisons", "gains", "plan", "scorecard", "verdict"]
+__all__ = [
+    "best_of_ours", "calibration", "comparisons", "gains", "plan", "quality_and_cost", "scorecard", "verdict"
+]  # fmt: skip
 
 Section = dict[str, Any]
 
@@ -133,8 +136,12 @@ def scorecard(run: Run, figures: Figures) -> Section:
             f"Best mean {section['unit']}: {best['method']}, {best['mean']:.3f} {interval(best['ci95'])}."
         )
         listed = ", ".join(f"{row['method']} {number(row['mean'])}" for row in rated)
-        axes = plot_scorecard(summary, unit=section["unit"])
-        section["figure"] = figures.add("scorecard", axes, f"Mean test {section['unit']} by method: {listed}.")
+        section["figure"] = figures.add(
+            "scorecard", plot_scorecard(summary, unit=section["unit"]),
+            f"Mean test {section['unit']} by method: {listed}.", columns=["method", "mean", "low", "high"],
+            rows=[[row["method"], row["mean"], *(row["ci95"] or ("", ""))] for row in rated],
+            narrow=plot_scorecard(summary, unit=section["unit"], width=4.2),
+        )  # fmt: skip
     return section
 
 
@@ -164,23 +171,25 @@ def _reading(row: dict[str, Any]) -> str:
 
 
 def gains(run: Run, figures: Figures) -> Section:
-    """Return every task's gain over the baseline with the plan and with our groups, one figure a metric."""
+    """Return what every task gains by the plan over both baselines, or by our groups where there is no plan."""
     if run.scores is None or run.values is None:
         return {"missing": run.missing("gains per task", "retrain")}
-    baseline = run.scores["baseline"]
-    shown = [name for name in ("plan", best_of_ours(run)) if name and name in run.scores["methods"]]
-    series = {name: run.gains(name, baseline) for name in shown}
-    series = {name: values for name, values in series.items() if values}
+    series, spans, first, baseline = _gain_series(run)
     if not series:
         return {"nothing": f"No task has a defined test score for both a shared model and {baseline}."}
-    first = next(iter(series))
-    means = {task: float(np.mean(values)) for task, values in series[first].items()}
+    means = {task: float(np.mean(values)) for task, values in series[next(iter(series))].items()}
     won = sum(value > 0 for value in means.values())
     middle = float(np.median(list(means.values())))
     section: Section = {
-        "takeaway": f"{won} of {plural(len(means), 'task')} gain with {first} over {baseline}; median {signed(middle)}."
+        "takeaway": (
+            f"{won} of {plural(len(means), 'task')} gain with {first} over {baseline}; median {signed(middle)}."
+        ),
+        "caption": (
+            "Dots and their lines: the gain over the first of the legend and its 95 % interval, or from the worst to "
+            "the best repetition; rings: over the second. Intervals are of each task alone."
+        ),
+        "figures": [],
     }
-    section["figures"] = []
     metric_of = run.scores["main_metric"]
     for metric in sorted({metric_of[task] for task in means}):
         some = {
@@ -192,8 +201,93 @@ def gains(run: Run, figures: Figures) -> Section:
         label = METRIC_LABELS.get(metric, metric)
         alt = f"Gain in test {label} of {first} over {baseline} for {plural(len(worst), 'task')}: {ends}."
         name = "gains" if len(set(metric_of.values())) == 1 else f"gains_{metric}"
-        section["figures"].append(figures.add(name, plot_gains(some, unit=label, baseline=baseline), alt))
+        rows = [
+            [task, *(float(np.mean(by_task[task])) if task in by_task else "" for by_task in some.values()),
+             *(spans.get(task) or ("", ""))]
+            for task in reversed(worst)
+        ]  # fmt: skip
+        section["figures"].append(figures.add(
+            name, plot_gains(some, unit=label, baseline="the baselines", spans=spans), alt,
+            columns=["task", *some, "low", "high"], rows=rows,
+        ))  # fmt: skip
     return section
+
+
+def _gain_series(
+    run: Run,
+) -> tuple[dict[str, dict[str, list[float]]], dict[str, tuple[float, float]], str, str]:
+    """Return {series: {task: gains}}, the intervals of the first one, whose it is, and what it is over."""
+    rows = (run.plan or {}).get("tasks", {})
+    over = {
+        f"the plan over {_GAINS[key]}": {
+            task: row[f"over_{key}"]
+            for task, row in rows.items()
+            if (row.get(f"over_{key}") or {}).get("gain") is not None
+        }
+        for key in ("alone", "together")
+    }
+    over = {name: found for name, found in over.items() if found}
+    if over:
+        first = next(iter(over))
+        series = {name: {task: [row["gain"]] for task, row in found.items()} for name, found in over.items()}
+        spans = {task: (row["low"], row["high"]) for task, row in over[first].items() if row.get("low") is not None}
+        return series, spans, "the plan", first.removeprefix("the plan over ")
+    baseline = (run.scores or {})["baseline"]
+    shown = [name for name in ("plan", best_of_ours(run)) if name and name in (run.scores or {})["methods"]]
+    series = {name: run.gains(name, baseline) for name in shown}
+    series = {name: values for name, values in series.items() if values}
+    return series, {}, next(iter(series), ""), baseline
+
+
+def quality_and_cost(run: Run, figures: Figures) -> Section:
+    """Return every method's size beside its score, with those that nothing as cheap is as good as."""
+    if run.scores is None:
+        return {"missing": run.missing("quality against cost", "retrain")}
+    methods = run.scores["methods"]
+    controls = ("random-groups", "label-groups")
+    rows = [
+        {"method": row["method"], "cost": methods[row["method"]]["bytes"], "mean": row["mean"]}
+        for row in run.scores["summary"]
+        if row["mean"] is not None and methods.get(row["method"], {}).get("bytes")
+        and not row["method"].endswith(controls) and not row["method"].startswith("plan")
+    ]  # fmt: skip
+    if not rows:
+        return {"nothing": "No method has both a mean and a size."}
+    in_use = {name for row in (run.plan or {}).get("tasks", {}).values() for name in row["weights"]}
+    sizes = [methods.get(name, {}).get("bytes") for name in in_use]
+    if run.plan is not None and sizes and all(sizes) and run.plan["test"]["mean"] is not None:
+        rows.append({"method": "the plan", "cost": sum(sizes), "mean": run.plan["test"]["mean"], "plan": True})
+    front = [row["method"] for row in frontier(rows)]
+    takeaway = f"Nothing as small is as good as {', '.join(map(str, front))}."
+    unit = _unit(run)
+    return {
+        "takeaway": takeaway,
+        "figure": figures.add(
+            "quality_and_cost", plot_quality_and_cost(rows, unit=unit), f"Mean test {unit} against size. {takeaway}",
+            columns=["method", "bytes", "mean", "frontier"],
+            rows=[[row["method"], row["cost"], row["mean"], row["method"] in front] for row in rows],
+            narrow=plot_quality_and_cost(rows, unit=unit, width=4.2),
+        ),
+    }  # fmt: skip
+
+
+def calibration(run: Run, figures: Figures) -> Section:
+    """Return how far the plan's probabilities are from what comes true on test rows."""
+    if run.plan is None:
+        return {"missing": run.missing("calibration", "retrain")}
+    bins = run.plan["test"].get("reliability")
+    if not bins:
+        return {"nothing": "The run holds no probabilities of binary tasks to compare with labels."}
+    n = sum(row["n"] for row in bins)
+    gap = sum(row["n"] * abs(row["stated"] - row["came_true"]) for row in bins) / n
+    takeaway = f"Probabilities of the plan are {gap:.3f} off on average, over {n:,} test answers of all binary tasks."
+    return {
+        "takeaway": takeaway,
+        "figure": figures.add(
+            "calibration", plot_reliability(bins), f"Stated probability against what came true. {takeaway}",
+            columns=["stated", "came_true", "n"], rows=[[row["stated"], row["came_true"], row["n"]] for row in bins],
+        ),
+    }  # fmt: skip
 
 
 def _unit(run: Run) -> str:

@@ -13,14 +13,16 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.collections import LineCollection
+from matplotlib.collections import LineCollection, PatchCollection
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from taskgroup.datamaps import DataMaps
 from taskgroup.exceptions import InvalidInputError
 from taskgroup.grouping import Grouping
+from taskgroup.report._marks import entitle
 from taskgroup.report._style import CORRECTNESS, FAINT, INK, MUTED, clean_axes, group_color, new_figure, shorten
 
 __all__ = ["MAX_PANELS", "plot_data_maps"]
@@ -83,6 +85,10 @@ def plot_data_maps(maps: DataMaps, tasks: Sequence[str] | None = None, *, groupi
     image = _mosaic(panels, corners, (height, width))
     ax.imshow(image, extent=(0, width, height, 0), interpolation="none", aspect="equal")
     ax.add_collection(LineCollection([_outline(*corner) for corner in corners], colors=FAINT, linewidths=0.8))
+    boxes = [Rectangle(corner, _CELLS, _CELLS) for corner in corners]
+    doors = PatchCollection(boxes, facecolors="none", edgecolors="none")
+    ax.add_collection(doors)
+    entitle(doors, list(names), "panels")
     _name_panels(ax, names, corners, grouping, scale)
     ax.set(xlim=(-2, width), ylim=(height + 2, 0), xticks=[], yticks=[])
     clean_axes(ax, frame=False)

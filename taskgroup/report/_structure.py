@@ -17,8 +17,9 @@ from taskgroup.report._judgement import best_of_ours
 from taskgroup.report._run import Run
 from taskgroup.report._samples import sample_table
 from taskgroup.report._small_multiples import MAX_PANELS, plot_data_maps
+from taskgroup.report._tree import MAX_LEAVES, plot_tree
 
-__all__ = ["data_maps", "groups", "similarity", "task_relations"]
+__all__ = ["data_maps", "groups", "similarity", "task_relations", "tree"]
 
 Section = dict[str, Any]
 
@@ -54,7 +55,15 @@ def groups(run: Run, figures: Figures) -> Section:
     return {
         "cards": cards,
         "isolated": set(grouping.isolated),
-        "figure": figures.add("membership", plot_membership(grouping), alt),
+        "figure": figures.add(
+            "membership",
+            plot_membership(grouping),
+            alt,
+            columns=["task", *(f"group {g}" for g in range(grouping.n_groups))],
+            rows=(
+                [name, *map(float, row)] for name, row in zip(grouping.tasks.names, grouping.membership, strict=True)
+            ),
+        ),
         "selection": selection,
         "columns": list(dict.fromkeys(key for row in selection for key in row if key not in ("k", "stability"))),
         "chosen": grouping.n_groups,
@@ -106,7 +115,24 @@ def similarity(run: Run, figures: Figures) -> Section:
     kind = (run.cluster or {}).get("feature_kind")
     axes = plot_similarity(run.similarity, run.grouping)
     alt = f"Heat map of task similarity, ordered by group. {takeaway}"
-    return {"figure": figures.add("similarity", axes, alt), "takeaway": takeaway, "kind": kind}
+    order = group_order(run.grouping)
+    names = [run.grouping.tasks.names[t] for t in order]
+    rows = ([name, *map(float, run.similarity[t, order])] for name, t in zip(names, order, strict=True))
+    figure = figures.add("similarity", axes, alt, columns=["task", *names], rows=rows)
+    return {"figure": figure, "takeaway": takeaway, "kind": kind}
+
+
+def tree(run: Run, figures: Figures) -> Section:
+    """Return the tree of the tasks with the groups that were cut."""
+    if run.grouping is None or run.similarity is None:
+        return {"missing": run.missing("tree of the tasks", "cluster")}
+    n_tasks = run.grouping.n_tasks
+    if not 1 < n_tasks <= MAX_LEAVES:
+        return {"nothing": f"Trees are drawn of 2 to {MAX_LEAVES} tasks; the heat map above shows all similarities."}
+    alt = f"Tree of {plural(n_tasks, 'task')} by average linkage; colours and numbers are the groups."
+    rows = zip(run.grouping.tasks.names, map(int, run.grouping.labels), strict=True)
+    axes = plot_tree(run.similarity, run.grouping)
+    return {"figure": figures.add("tree", axes, alt, columns=["task", "group"], rows=rows)}
 
 
 def task_relations(run: Run, figures: Figures) -> Section:
@@ -122,7 +148,9 @@ def task_relations(run: Run, figures: Figures) -> Section:
     if alone:
         share += f" {plural(len(alone), 'task')} without any neighbour."
     alt = f"Graph of {plural(len(graph), 'task')}, each joined to its three most similar ones. {share}"
-    return {"figure": figures.add("task_graph", plot_task_graph(graph), alt), "takeaway": share}
+    rows = [[a, b, float(graph.edges[a, b]["weight"])] for a, b in graph.edges]
+    figure = figures.add("task_graph", plot_task_graph(graph), alt, columns=["task", "other", "similarity"], rows=rows)
+    return {"figure": figure, "takeaway": share}
 
 
 def data_maps(run: Run, figures: Figures) -> Section:
@@ -139,7 +167,7 @@ def data_maps(run: Run, figures: Figures) -> Section:
     rows = _hard_samples(run.maps)
     alt = f"Data maps of {plural(len(shown), 'task')}: variability to the right, confidence upwards."
     return {
-        "figure": figures.add("data_maps", figure, alt),
+        "figure": figures.add("data_maps", figure, alt, panels=shown),
         "takeaway": f"{plural(run.maps.n_samples, 'training sample')}, {plural(run.maps.n_tasks, 'task')}"
         + ("." if len(shown) == len(names) else f"; {len(shown)} of them shown, evenly over the groups."),
         "rows": rows,

@@ -16,6 +16,8 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
+from taskgroup.report._marks import with_titles
+
 __all__ = [
     "ACCENT", "CORRECTNESS", "FAINT", "INK", "LOSS", "MUTED", "SIMILARITY", "SURFACE",
     "clean_axes", "group_color", "inline_svg", "new_figure", "shorten", "standalone_svg",
@@ -33,7 +35,6 @@ SIMILARITY = LinearSegmentedColormap.from_list("similarity", ["#f3f6f9", "#9cc3d
 
 _THEME = {INK: "var(--ink)", MUTED: "var(--muted)", FAINT: "var(--line)", SURFACE: "var(--surface)"}
 _THEME |= {color: f"var(--g{number})" for number, color in enumerate(_GROUPS)}
-_NARROWEST = 640  # pixels that a wide figure keeps on a narrow screen, which then scrolls
 _SETTINGS = {"font.sans-serif": ["DejaVu Sans"], "svg.fonttype": "none", "savefig.dpi": 160}
 
 
@@ -78,7 +79,7 @@ def standalone_svg(figure: Figure, name: str) -> str:
         # Text stays text, so the reader's fonts draw it: a glyph that matplotlib's own font lacks is no fault.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-    return re.sub(r"[ \t]+\n", "\n", buffer.getvalue())
+    return with_titles(re.sub(r"[ \t]+\n", "\n", buffer.getvalue()), figure)
 
 
 def inline_svg(svg: str, name: str) -> str:
@@ -91,10 +92,13 @@ def inline_svg(svg: str, name: str) -> str:
     body = re.sub(r"<metadata>.*?</metadata>\s*", "", body, flags=re.DOTALL)
     body = re.sub(r"<style type=\"text/css\">.*?</style>\s*", "", body, count=1, flags=re.DOTALL)
     body = re.sub(r"<[^>]*>", lambda tag: _at_home(tag[0], name), body)
+    body = re.sub(r"\n\s*", "\n", body)
+    for clip in set(re.findall(r'<g (clip-path="[^"]*")>', body)):  # one group for marks that are clipped alike
+        body = re.sub(rf"(</use>|<use [^>]*/>|<path [^>]*/>|</path>)\n</g>\n<g {re.escape(clip)}>\n", r"\1\n", body)
     points = float(re.search(r'width="([\d.]+)pt"', body)[1])  # type: ignore[index]
     box = re.search(r'viewBox="[^"]*"', body)[0]  # type: ignore[index]
     width = round(points * 4 / 3)  # CSS pixels
-    size = f"width:100%;max-width:{width}px;min-width:{min(width, _NARROWEST)}px"
+    size = f"width:100%;max-width:{width}px"
     head = f'<svg {box} style="{size}" aria-hidden="true" focusable="false">'
     return re.sub(r"<svg[^>]*>", head, body, count=1)
 
@@ -102,5 +106,6 @@ def inline_svg(svg: str, name: str) -> str:
 def _at_home(tag: str, name: str) -> str:
     """Return a tag with its ids prefixed, its colours themed and the page's font; text between tags stays as it is."""
     tag = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", tag)
+    tag = re.sub(r'\b(?:d|x|y)="[^"]*"', lambda place: re.sub(r"(\.\d\d)\d+", r"\1", place[0]), tag)  # of a point
     tag = re.sub(r"(?<=: )#[0-9a-f]{6}", lambda color: _THEME.get(color[0], color[0]), tag)
     return tag.replace("'DejaVu Sans', sans-serif", "var(--font)")

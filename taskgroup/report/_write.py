@@ -17,6 +17,7 @@ from taskgroup.report._caveats import caveats
 from taskgroup.report._figures import Figures
 from taskgroup.report._format import FILTERS, percent, seconds
 from taskgroup.report._gain import measured_gain
+from taskgroup.report._model_card import model_card
 from taskgroup.report._reading import reading
 from taskgroup.report._run import Run, read_run
 
@@ -24,7 +25,7 @@ __all__ = ["write_report"]
 
 
 def write_report(run_dir: str | os.PathLike[str]) -> Path:
-    """Write ``report.html`` and ``figures/*.svg`` into a run directory and return the path of the page.
+    """Write ``report.html``, ``model_card.md`` and ``figures/`` into a run directory and return the path of the page.
 
     The page says what the artefacts that are there allow; a section whose artefacts are missing names the command that
     makes them. It loads nothing from elsewhere, and the same artefacts give the same bytes.
@@ -42,6 +43,7 @@ def write_report(run_dir: str | os.PathLike[str]) -> Path:
     run = read_run(run_dir)
     page = run.path / "report.html"
     write_text(page, _render(run, Figures(run.path / "figures")))
+    write_text(run.path / "model_card.md", model_card(run))
     return page
 
 
@@ -54,11 +56,14 @@ def _render(run: Run, figures: Figures) -> str:
     sections = {
         "plan": _judgement.plan(run),
         "scorecard": _judgement.scorecard(run, figures),
+        "cost": _judgement.quality_and_cost(run, figures),
         "comparisons": _judgement.comparisons(run),
         "gains": _judgement.gains(run, figures),
+        "calibration": _judgement.calibration(run, figures),
         "groups": _structure.groups(run, figures),
         "gain": measured_gain(run, figures),
         "similarity": _structure.similarity(run, figures),
+        "tree": _structure.tree(run, figures),
         "graph": _structure.task_relations(run, figures),
         "maps": _structure.data_maps(run, figures),
     }

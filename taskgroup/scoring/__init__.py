@@ -1,5 +1,6 @@
 """Scores, comparisons that can be believed, and the plan that follows from them."""
 
+from taskgroup.scoring._calibration import reliability
 from taskgroup.scoring._claims import AmongDraws, Claim, among_draws, better_than_all
 from taskgroup.scoring._comparison import Comparison, Interval, Resampler
 from taskgroup.scoring._main import MAIN_METRICS, MetricChoice
@@ -48,6 +49,7 @@ __all__ = [
     "paired_tests",
     "pareto",
     "read_scores",
+    "reliability",
     "score",
     "split_name",
     "task_gains",

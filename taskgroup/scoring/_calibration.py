@@ -13,8 +13,11 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
 
-__all__ = ["calibration_error"]
+from taskgroup.tasks import TaskSet
+
+__all__ = ["calibration_error", "reliability"]
 
 Floats = NDArray[np.float64]
 
@@ -64,3 +67,46 @@ def calibration_error(
     sums = np.bincount(place.ravel(), gap.ravel(), n_tasks * _BINS).reshape(n_tasks, -1)
     error: Floats = np.divide(np.abs(sums).sum(1), size, out=np.full(n_tasks, np.nan), where=size > 0)
     return error
+
+
+def reliability(
+    tasks: TaskSet, Y: NDArray[np.float32], packed: NDArray[np.floating], weights: NDArray[np.floating] | None = None
+) -> list[dict[str, float]]:
+    """Return bins of equal numbers of all answers of binary tasks, by stated probability.
+
+    Parameters
+    ----------
+    tasks : TaskSet
+        The T tasks.
+    Y : ndarray of float32 of shape (n, T)
+        Targets, NaN where missing.
+    packed : ndarray of shape (n, n_outputs)
+        Packed outputs.
+    weights : ndarray of shape (n, T), optional
+        How much each label counts; 1 when left out.
+
+    Returns
+    -------
+    list of dict
+        {"stated": mean probability, "came_true": share of positives, "n": answers}, the lowest first: at most 15 bins
+        of ten answers or more, empty without binary tasks.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> reliability(TaskSet(["a"]), np.array([[0], [1]] * 5, np.float32), np.zeros((10, 1)))
+    [{'stated': 0.5, 'came_true': 0.5, 'n': 10}]
+    """
+    binary = [t for t, task in enumerate(tasks) if task.kind == "binary"]
+    starts = tasks.first_outputs
+    labels, logits = Y[:, binary], packed[:, [starts[t] for t in binary]]
+    seen = ~np.isnan(labels)
+    order = np.argsort(logits[seen], kind="stable")
+    stated, happened = expit(logits[seen][order].astype(np.float64)), (labels[seen] == 1)[order]
+    mass = np.ones(len(order)) if weights is None else weights[:, binary][seen][order].astype(np.float64)
+    found = []
+    for rows in np.array_split(np.arange(len(order)), int(np.clip(len(order) // _PER_BIN, 1, _BINS))):
+        if len(rows) and mass[rows].sum() > 0:
+            means = [float(np.average(values[rows], weights=mass[rows])) for values in (stated, happened)]
+            found.append({"stated": means[0], "came_true": means[1], "n": len(rows)})
+    return found
