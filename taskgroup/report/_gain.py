@@ -77,7 +77,10 @@ def measured_gain(run: Run, figures: Figures) -> dict[str, Any]:
     return {
         "unit": unit,
         "figure": figures.add(
-            "gain_path", plot_gain_path(path, chosen=k, unit=unit), alt, columns=["k", "gain", "noise"],
+            "gain_path",
+            plot_gain_path(path, chosen=k, unit=unit),
+            alt,
+            columns=["k", "gain", "noise"],
             rows=[[row["k"], row["gain"], row["noise"]] for row in path],
         ),
         "proposers": sorted(gain.get("proposers", ()), key=lambda row: -(row["gain"] or 0.0)),
