@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from benchmarks import Skipped, public
 from taskgroup.cluster import group_tasks
 from taskgroup.data import TaskTable, load_table
 from taskgroup.experiment import retrain
@@ -21,6 +22,17 @@ from taskgroup.models import ARCHITECTURES
 from taskgroup.training import profile
 
 NAMES = [name for name in ARCHITECTURES if name not in ("shared-bottom", "single-task")]
+
+
+def rows(data: Path | None, quick: bool) -> list[dict[str, Any]]:
+    if quick:
+        raise Skipped("trains every architecture in every way; run it without --quick")
+    yeast = load_table(public(data, "yeast")[0])
+    return [
+        {name: row[name] for name in ("set", "method", "valid", "test", "train_seconds", "params")}
+        for table in (load_table("digits"), yeast)
+        for row in run_set(table, 8, 2)
+    ]
 
 
 def main() -> None:

@@ -199,6 +199,14 @@ COLUMNS = (
 )  # fmt: skip
 
 
+def rows(data: Path | None, quick: bool) -> list[dict[str, Any]]:
+    cases, seeds = (list(CASES)[:2], (3,)) if quick else (list(CASES), (2, 3, 5))
+    return [
+        {"case": name, "seeds": n, **{c: figures.get(c) for c in COLUMNS}}
+        for name in cases for n in seeds for figures in [study(CASES[name], n, 20 if quick else 200)]
+    ]  # fmt: skip
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=200)

@@ -18,6 +18,8 @@ import functools
 import itertools
 import json
 from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -99,6 +101,20 @@ def auc(model: MultiTaskModel, x: torch.Tensor, y: torch.Tensor, part: str) -> f
     return float(np.mean([roc_auc_score(y[PARTS[part], t], logits[:, t]) for t in range(N_TASKS)]))
 
 
+def rows(data: Path | None, quick: bool) -> list[dict[str, Any]]:
+    return [run(seed, 8 if quick else 25, 8) for seed in ((520,) if quick else (520, 521, 522, 523, 524))]
+
+
+def run(seed: int, epochs: int, width: int) -> dict[str, Any]:
+    x, y = make(seed)
+    model, score = best_of([lambda: apem(width)], x, y, epochs, seed)
+    forms = [functools.partial(shared_bottom, count(model), width, *form) for form in FORMS]
+    rival, rival_score = best_of(forms, x, y, epochs, seed)
+    return {"seed": seed, "apem": score, "shared bottom": rival_score, "parameters": count(model),
+            "of shared bottom": count(rival), "its layers": len(rival.options["hidden"]),
+            "its towers": rival.options["tower"]}  # fmt: skip
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", default=[520, 521, 522, 523, 524])
@@ -108,13 +124,7 @@ def main() -> None:
     torch.set_num_threads(1)
     rows = []
     for seed in arguments.seeds:
-        x, y = make(seed)
-        model, score = best_of([lambda: apem(arguments.width)], x, y, arguments.epochs, seed)
-        forms = [functools.partial(shared_bottom, count(model), arguments.width, *form) for form in FORMS]
-        rival, rival_score = best_of(forms, x, y, arguments.epochs, seed)
-        row = {"seed": seed, "apem": score, "shared bottom": rival_score, "parameters": count(model),
-               "of shared bottom": count(rival), "its layers": len(rival.options["hidden"]),
-               "its towers": rival.options["tower"]}  # fmt: skip
+        row = run(seed, arguments.epochs, arguments.width)
         rows.append(row)
         print(json.dumps(row), flush=True)
     gains = [row["apem"] - row["shared bottom"] for row in rows]

@@ -24,6 +24,7 @@ from scipy.stats import spearmanr
 from sklearn.ensemble import ExtraTreesRegressor
 from sklearn.metrics import adjusted_rand_score, roc_auc_score
 
+from benchmarks import public
 from benchmarks.mix import PROFILE, SOURCES, mix_table
 from taskgroup.cluster import group_tasks
 from taskgroup.data import TaskTable, load_table
@@ -66,6 +67,19 @@ def main() -> None:
         error = np.mean([got - expected for expected, got in pairs])
         print(f"\nExpected against gained: rank correlation {spearmanr(*zip(*pairs, strict=True)).statistic:.2f}, "
               f"gained less expected {error:+.4f} on average, {inside:.0%} inside the interval.")  # fmt: skip
+
+
+def rows(data: Path | None, quick: bool) -> list[dict[str, Any]]:
+    public(data, *SOURCES, *(name for name in SETS if name not in ("mix", "digits")))
+    sets, seeds = (("emotions",), range(1)) if quick else (SETS, range(3))
+    found = [run(name, seed, data, False, 1) for name in sets for seed in seeds]
+    return [
+        {"set": row["set"], "k": row["k"], "ARI": row["ari"],
+         **{column: row["scores"].get(column) for column in COLUMNS if column != "alone"},
+         "expected gain": row["expected"]["gain"], "low": row["expected"]["low"], "high": row["expected"]["high"],
+         "CPU s": row["seconds"]}
+        for row in found
+    ]  # fmt: skip
 
 
 def run(name: str, seed: int, folder: Path | None, alone: bool, jobs: int) -> dict[str, Any]:

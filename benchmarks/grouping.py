@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from sklearn.cluster import KMeans
@@ -194,6 +195,14 @@ def _anonymous() -> int:
 ROWS: dict[str, Callable[[], dict]] = {
     row.__name__: row for row in (small, features_100, features_1000, from_gram, parity, thousand)
 }
+
+
+def rows(data: Path | None, quick: bool) -> list[dict[str, Any]]:
+    found = []
+    for name in ("small", "from_gram") if quick else ROWS:  # each in a process of its own, for its memory
+        out = subprocess.run([sys.executable, "-m", "benchmarks.grouping", name], capture_output=True, check=True)
+        found += [{"row": name, **row} for name, row in json.loads(out.stdout).items()]
+    return found
 
 
 def main() -> None:

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks import public
 from benchmarks._rival import direct, rival
 from taskgroup.cluster import group_tasks
 from taskgroup.data import TaskTable, load_table
@@ -26,6 +27,7 @@ from taskgroup.training import profile
 
 SETS = ("emotions", "birds", "yeast", "sider", "scene", "digits", "tox21", "disdat_nz", "news20", "tmc2007_500")
 PARTS = ("direct", "rival", "ours")
+SIMPLE = ("ET", "RF", "HGB", "lr0.003", "lr0.03", "lr0.3", "linear/per-task")
 
 
 def table_of(name: str, folder: Path | None, split_seed: int) -> TaskTable | None:
@@ -55,6 +57,39 @@ def ours(table: TaskTable, jobs: int) -> dict[str, Any]:
         "left_out": result.ledger["left_out"],
         "failed": result.ledger["failed"],
     }
+
+
+def rows(data: Path | None, quick: bool) -> list[dict[str, Any]]:
+    names = ("emotions", "birds") if quick else ("emotions", "birds", "yeast", "sider", "scene", "digits")
+    public(data, *(name for name in names if name != "digits"))
+    kept = []
+    for name in names:
+        table = table_of(name, data, 0)
+        assert table is not None
+        for part, scores in (("direct", direct(table)), ("rival", rival(table)), ("ours", ours(table, 1))):
+            kept.append({"set": name, "split_seed": 0, "part": part, "scores": scores})
+    return rows_of(kept)
+
+
+def rows_of(kept: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return a row for every set and split seed of which all parts were kept."""
+    runs: dict[tuple[str, int], dict[str, Any]] = {}
+    for row in kept:
+        runs.setdefault((row["set"], row["split_seed"]), {})[row["part"]] = row["scores"]
+    found = []
+    for (name, seed), parts in runs.items():
+        if set(PARTS) - set(parts):
+            continue
+        own = parts["ours"]
+        scores = {**parts["direct"], **parts["rival"], **own["test"]}
+        simple = max(SIMPLE, key=lambda method: scores.get(method, 0.0))
+        found.append({
+            "set": name, "split seed": seed, "groups": own["n_groups"], "plan": scores["plan"],
+            "rival blend": scores["rival"], "best single model, in hindsight": scores[simple], "which": simple,
+            "best of ours, in hindsight": max(value for method, value in own["test"].items() if "/" in method),
+            "CPU s": sum(own["seconds"].values()),
+        })  # fmt: skip
+    return found
 
 
 def main() -> None:
@@ -102,7 +137,6 @@ def report(rows: list[dict[str, Any]]) -> None:
     for method, by_set in sorted(values.items(), key=lambda item: -_mean(item[1])):
         cells = [f"{np.mean(by_set[name]):.4f}" if name in by_set else "" for name in sets]
         print(f"| {method} | " + " | ".join(cells) + " |")
-    simple = ("ET", "RF", "HGB", "lr0.003", "lr0.03", "lr0.3", "linear/per-task")
     print("\n| set | seeds | plan - rival | plan - best single in hindsight | plan - best of ours in hindsight |")
     print("|---|---|---|---|---|")
     gaps = []
@@ -111,7 +145,7 @@ def report(rows: list[dict[str, Any]]) -> None:
         if plan is None or name not in values.get("rival", {}):
             continue
         own = [m for m in values if "/" in m and "random" not in m and name in values[m]]
-        best = max(np.mean(values[m][name]) for m in simple if m in values and name in values[m])
+        best = max(np.mean(values[m][name]) for m in SIMPLE if m in values and name in values[m])
         best_own = max(np.mean(values[m][name]) for m in own)
         gaps.append([np.mean(plan) - x for x in (np.mean(values["rival"][name]), best, best_own)])
         print(f"| {name} | {len(plan)} | " + " | ".join(f"{gap:+.4f}" for gap in gaps[-1]) + " |")

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import adjusted_rand_score
 
+from benchmarks import public
 from taskgroup.arms import DEFAULT_ARMS
 from taskgroup.cluster import group_tasks
 from taskgroup.data import TaskTable
@@ -32,6 +33,7 @@ from taskgroup.scoring import Scorecard, paired_tests
 from taskgroup.tasks import Task
 from taskgroup.training import FitSettings, profile
 
+ARMS = ("all-in-one", "per-task", "grouped", "label-groups", "random-groups", "true groups")
 SOURCES = ("yeast", "scene", "emotions", "birds", "tmc2007_500")
 ROWS = {"train": 600, "valid": 200, "test": 1000}
 POOLS = {"train": 0.5, "valid": 0.15, "test": 0.35}
@@ -72,6 +74,28 @@ def mix_table(folder: Path, seed: int) -> TaskTable:
     return TaskTable.from_arrays(
         np.concatenate(inputs, 1), Y[:, kept], [tasks[t] for t in kept], split, name=f"mix-{seed}"
     )
+
+
+def rows(data: Path | None, quick: bool) -> list[dict[str, Any]]:
+    public(data, *SOURCES)
+    assert data is not None
+    learners = ["extra-trees"] if quick else ["auto"]
+    return rows_of([run_seed(data, seed, learners, 1) for seed in range(1 if quick else 3)])
+
+
+def rows_of(kept: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return a row for every seed, and their mean; of every arm the learner that was best in hindsight."""
+    found = []
+    for one in kept:
+        scores = one["scores"]
+        best = {f"best {arm}": max((v for k, v in scores.items() if k.endswith(arm)), default=None) for arm in ARMS}
+        found.append({"seed": str(one["seed"]), "tasks": one["n_tasks"], "groups": one["n_groups"], "ARI": one["ari"],
+                      "plan": scores["plan"], **best, "s": one["seconds"]})  # fmt: skip
+    if len(found) > 1:
+        columns = [name for name in found[0] if name != "seed"]
+        mean = {name: float(np.mean([row[name] for row in found])) for name in columns if found[0][name] is not None}
+        found.append({"seed": "mean", **{name: mean.get(name) for name in columns}})
+    return found
 
 
 def run_seed(folder: Path, seed: int, learners: list[str], jobs: int) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -59,6 +60,14 @@ HEADINGS = {
     "step": f"Share of a training step, T={N_TASKS}, B=128 (the ends of epochs of N={N_SAMPLES:,} included)",
     "memory": f"Peak memory beyond the stored arrays, T={N_TASKS}, N={N_SAMPLES:,}, 10 epochs of B=256",
 }
+
+
+def rows(data: Path | None, quick: bool) -> list[dict[str, Any]]:
+    np.ones(1 << 26)  # a virtual machine is slow to provide memory that it never used
+    sizes, repetitions = ((256,), 3) if quick else ((256, 1024), 9)
+    found = [epoch(mode, size, repetitions) for size in sizes for mode in ("history", "stream", "folder")]
+    found += [step(name, repetitions=200 if quick else 760) for name in ("MLP-64", "MLP-512", "CNN")]
+    return found + [_memory_in_a_fresh_process(mode) for mode in ("history", "stream")]
 
 
 def epoch(mode: str, batch_size: int, repetitions: int = 9) -> dict[str, Any]:

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import argparse
 import json
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -82,6 +84,16 @@ def run(seed: int, relatedness: float, steps: int, lr: float, n: int, methods: l
             within = (similarity[0, 1] + similarity[2, 3]) / 2
             out[method] |= {"within": float(within), "across": float(similarity[:2, 2:].mean())}
     return out
+
+
+def rows(data: Path | None, quick: bool) -> list[dict[str, Any]]:
+    seeds, steps = ((210,), 300) if quick else ((210, 211, 212, 213, 214), 3000)
+    return [
+        {"seed": seed, "method": method, "error": found["error"], "cosine within": found.get("within"),
+         "across": found.get("across")}
+        for seed in seeds
+        for method, found in run(seed, 1.0, steps, 2e-3, 2000, list(METHODS)).items()
+    ]  # fmt: skip
 
 
 def main() -> None:

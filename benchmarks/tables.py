@@ -46,6 +46,12 @@ def main() -> None:
         Path(given.json).write_text(json.dumps(rows, indent=1), encoding="utf-8")
 
 
+def rows(data: Path | None, quick: bool) -> list[dict[str, Any]]:
+    n, turns = (20_000, 2) if quick else (200_000, 5)
+    with tempfile.TemporaryDirectory() as folder:
+        return [measure(make(Path(folder), n, words), turns) for words in (0, 10)]
+
+
 def make(folder: Path, n: int, words: int) -> Path:
     """Write a table of n rows: 95 features, ``words`` of them words of 20 kinds, and 5 binary tasks."""
     rng = np.random.default_rng(0)

@@ -14,6 +14,7 @@ import os
 import statistics
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -55,22 +56,12 @@ def main() -> None:
     parser.add_argument("--json", help="write the rows to this file")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    names = [f"t{t}" for t in range(100)]
-    bounds = np.cumsum((0, *GROUP_SIZES))
-    groups = [names[a:b] for a, b in itertools.pairwise(bounds)]
-    single = _mlps([[name] for name in names])
-    work = [
-        ("100 single-task MLPs 64-128-64-1", 64, 128, single), ("100 single-task MLPs 64-128-64-1", 64, 1024, single),
-        ("8 unequal groups, MLP 64-128-64", 64, 128, _mlps(groups)),
-        ("8 unequal groups, MLP 64-128-64", 64, 512, _mlps(groups)),
-        ("8 unequal groups, CNN", 256, 128, _cnns(groups)),
-    ]  # fmt: skip
     print(
         "| what | batch | loop, an Adam each | one fused Adam | chosen engine | speed-up | losses differ by at most |"
     )
     print("|---|---|---|---|---|---|---|", flush=True)
     rows = []
-    for what, d, batch, make in work:
+    for what, d, batch, make in _work():
         row = _row(what, d, batch, make)
         print(
             f"| {what} | {batch} | {row['plain_ms']:.1f} ms | {row['loop_ms']:.1f} ms | {row['auto_ms']:.1f} ms "
@@ -80,6 +71,22 @@ def main() -> None:
     if options.json:
         with open(options.json, "w", encoding="utf-8") as handle:
             json.dump(rows, handle, indent=1)
+
+
+def rows(data: Path | None, quick: bool) -> list[dict[str, Any]]:
+    return [_row(*one) for one in (_work()[:3:2] if quick else _work())]
+
+
+def _work() -> list[tuple[str, int, int, Models]]:
+    names = [f"t{t}" for t in range(100)]
+    groups = [names[a:b] for a, b in itertools.pairwise(np.cumsum((0, *GROUP_SIZES)))]
+    single = _mlps([[name] for name in names])
+    return [
+        ("100 single-task MLPs 64-128-64-1", 64, 128, single), ("100 single-task MLPs 64-128-64-1", 64, 1024, single),
+        ("8 unequal groups, MLP 64-128-64", 64, 128, _mlps(groups)),
+        ("8 unequal groups, MLP 64-128-64", 64, 512, _mlps(groups)),
+        ("8 unequal groups, CNN", 256, 128, _cnns(groups)),
+    ]  # fmt: skip
 
 
 def _row(what: str, d: int, batch: int, make: Models) -> dict[str, Any]:

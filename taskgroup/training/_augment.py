@@ -9,7 +9,7 @@ from torch.nn import functional as F
 __all__ = ["moved"]
 
 
-_SHIFT = 2 / 7  # of the strength: the usual .25 shifts by up to 1/14 of a side, two pixels of 28
+_SHIFT = 1 / 7  # of the strength: the usual .25 shifts by up to 1/28 of a side, a pixel of 28
 
 
 def moved(x: Tensor, input_shape: tuple[int, ...], strength: float, generator: torch.Generator | None = None) -> Tensor:
@@ -23,13 +23,15 @@ def moved(x: Tensor, input_shape: tuple[int, ...], strength: float, generator: t
         Of one image.
     strength : float
         The matrix is the identity plus uniform values of up to this size, which turn, shear and scale; the image is
-        shifted by up to 2/7 of it, as a share of its sides. What comes in repeats the border.
+        shifted by up to 1/7 of it, as a share of its sides. What comes in is the median of the image's own border.
     generator : torch.Generator, optional
         Where the draws come from; the global generator when left out.
     """
     images = x.view(len(x), *input_shape)
+    border = torch.cat([images[:, :, [0, -1]].flatten(2), images[:, :, :, [0, -1]].flatten(2)], 2)
+    background = border.median(2).values[:, :, None, None]
     draw = 2.0 * torch.rand(len(x), 2, 3, generator=generator) - 1.0
     draw *= strength
     draw[:, :, 2] *= 2.0 * _SHIFT  # sides of an image are two units long
     grid = F.affine_grid(draw + torch.eye(2, 3), list(images.shape), align_corners=False)
-    return F.grid_sample(images, grid, padding_mode="border", align_corners=False).flatten(1)
+    return (F.grid_sample(images - background, grid, align_corners=False) + background).flatten(1)
