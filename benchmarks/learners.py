@@ -1,11 +1,15 @@
 """Every learner with every arm, the plan, and what people would use instead, on real sets.
 
-    python -m benchmarks.learners --data DIR [--sets ...] [--split-seeds 0 1 2] [--parts ours ...] [--json FILE]
+    python -m benchmarks.learners --data DIR [--sets ...] [--split-seeds 0 1 2] [--parts ours ...|speed] [--json FILE]
 
 Test AUC, mean over the tasks. "ET", "RF" (300 trees, all tasks at once) and "HGB" (boosting per task) call scikit-learn
 directly; "rival" is a blend of thirty lines without networks and groups (`_rival.py`); the rest is `retrain` with its
 defaults on the groups of `--k auto`. Rows are dealt anew for every split seed. Results are added to the JSON file as
 they come, and what is there is not run again; without `--parts` the table of all that is there is printed.
+
+The part "speed" (not run unless asked for) times our learners against the same loop of scikit-learn on one thread: fit
+on training rows and answers for test rows, same trees or penalties, five turns each, interleaved; the medians' ratio of
+CPU time, with the mean test AUC of both beside it.
 """
 
 from __future__ import annotations
@@ -13,16 +17,21 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from sklearn.ensemble import ExtraTreesRegressor, RandomForestRegressor
+from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits
 
 from benchmarks import public
-from benchmarks._rival import direct, rival
+from benchmarks._rival import direct, mean_auc, rival
 from taskgroup.cluster import group_tasks
 from taskgroup.data import TaskTable, load_table
 from taskgroup.experiment import retrain
+from taskgroup.learners import Examples, Learner, Order, make_learner
 from taskgroup.training import profile
 
 SETS = ("emotions", "birds", "yeast", "sider", "scene", "digits", "tox21", "disdat_nz", "news20", "tmc2007_500")
@@ -92,12 +101,70 @@ def rows_of(kept: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return found
 
 
+def speed(table: TaskTable, turns: int = 5) -> dict[str, Any]:
+    """Return, of some learners, CPU seconds of ours and of plain scikit-learn, medians of turns, and their AUCs."""
+    examples = Examples.from_table(table)
+    rows, test = table.rows("train"), table.rows("test")
+    x, x_test = (np.ascontiguousarray(examples.inputs.scaled[part]) for part in (rows, test))
+    names, Y, inputs = table.tasks.names, table.Y[rows], examples.inputs.take(test)
+    together, alone = [Order(tuple(names), 0)], [Order((name,), 0) for name in names]
+
+    def ours(learner: Learner, orders: list[Order]) -> Any:
+        fitted = learner.fit_many(examples, rows, orders, seed=0)
+        return np.concatenate([model.outputs(inputs) for model in fitted], 1)
+
+    def trees(kind: Any, alone: bool) -> Any:
+        filled = np.where(np.isnan(Y), np.nanmean(Y, axis=0), Y)
+        model = kind(100, min_samples_leaf=2, max_features="sqrt", random_state=0)
+        if not alone:
+            return model.fit(x, filled).predict(x_test)
+        seen = ~np.isnan(Y)
+        return np.stack([model.fit(x[s], y[s]).predict(x_test) for y, s in zip(Y.T, seen.T, strict=True)], 1)
+
+    def regressions() -> Any:
+        seen = ~np.isnan(Y)
+        return np.stack(
+            [
+                LogisticRegression(C=0.03, max_iter=200, tol=1e-3).fit(x[s], y[s]).decision_function(x_test)
+                for y, s in zip(Y.T, seen.T, strict=True)
+            ], 1,
+        )  # fmt: skip
+
+    pairs: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
+        "extra-trees/all-in-one": (
+            lambda: ours(make_learner("extra-trees", trees=100), together), lambda: trees(ExtraTreesRegressor, False)
+        ),
+        "random-forest/all-in-one": (
+            lambda: ours(make_learner("random-forest", trees=100), together),
+            lambda: trees(RandomForestRegressor, False),
+        ),
+        "extra-trees/per-task": (
+            lambda: ours(make_learner("extra-trees", trees=100), alone), lambda: trees(ExtraTreesRegressor, True)
+        ),
+        "linear/per-task": (lambda: ours(make_learner("linear"), alone), regressions),
+    }  # fmt: skip
+    found: dict[str, Any] = {}
+    with threadpool_limits(1):
+        for name, pair in pairs.items():
+            seconds: list[list[float]] = [[], []]
+            answers: list[Any] = [None, None]
+            for _ in range(turns):
+                for side, call in enumerate(pair):
+                    start = time.process_time()
+                    answers[side] = call()
+                    seconds[side].append(time.process_time() - start)
+            own, plain = (float(np.median(part)) for part in seconds)
+            aucs = [mean_auc(table.targets("test"), answer) for answer in answers]
+            found[name] = {"ours": own, "plain": plain, "ratio": own / plain, "aucs": aucs}
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="folder with the public sets; digits needs none")
     parser.add_argument("--sets", nargs="+", default=SETS, choices=SETS)
     parser.add_argument("--split-seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--parts", nargs="*", default=PARTS, choices=PARTS)
+    parser.add_argument("--parts", nargs="*", default=PARTS, choices=[*PARTS, "speed"])
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--json", type=Path, help="where results are kept")
     given = parser.parse_args()
@@ -110,13 +177,16 @@ def main() -> None:
             continue
         for part in (part for part in given.parts if (name, split_seed, part) not in done):
             start = time.perf_counter()
-            scores = {"direct": direct, "rival": rival}[part](table) if part != "ours" else ours(table, given.jobs)
+            scores = ours(table, given.jobs) if part == "ours" else CALLS[part](table)
             wall = time.perf_counter() - start
             rows.append({"set": name, "split_seed": split_seed, "part": part, "scores": scores, "wall": wall})
             if given.json:
                 with given.json.open("a", encoding="utf-8") as handle:
                     handle.write(json.dumps(rows[-1]) + "\n")
     report(rows)
+
+
+CALLS = {"direct": direct, "rival": rival, "speed": speed}
 
 
 def _kept(path: Path | None) -> list[dict[str, Any]]:
@@ -129,6 +199,17 @@ def report(rows: list[dict[str, Any]]) -> None:
     """Print the mean over the split seeds of every method, a column a set."""
     sets = [name for name in SETS if any(row["set"] == name for row in rows)]
     values: dict[str, dict[str, list[float]]] = {}
+    timed = [row for row in rows if row["part"] == "speed"]
+    if timed:
+        print("| set | learner | ours, CPU s | plain, CPU s | ratio | AUC, ours | AUC, plain |\n" + "|---" * 7 + "|")
+        for row in timed:
+            for name, one in row["scores"].items():
+                aucs = " | ".join(f"{auc:.4f}" for auc in one["aucs"])
+                times = f"{one['ours']:.2f} | {one['plain']:.2f} | {one['ratio']:.2f}"
+                print(f"| {row['set']} | {name} | {times} | {aucs} |")
+    rows = [row for row in rows if row["part"] != "speed"]
+    if not rows:
+        return
     for row in rows:
         scores = row["scores"]["test"] if row["part"] == "ours" else row["scores"]
         for method, value in scores.items():

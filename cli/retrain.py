@@ -51,7 +51,7 @@ def retrain_options(command: Any) -> Any:
         option_of("--draws", type=click.IntRange(1), default=3, show_default=True,
                   help="Random groupings, which ours must beat."),
         option_of("--folds", type=click.IntRange(1), default=None,
-                  help="Folds of honest answers; 1 holds out the validation rows. 5 by default, 1 from 10,000 rows."),
+                  help="Folds of honest answers; 1 holds out the validation rows. 5 by default, 1 on many rows."),
         option_of("--shared-layers", type=click.IntRange(0), default=0, show_default=True,
                   help="Hidden layers, from the input, that the networks of all groups share."),
         option_of("--answers", type=click.Choice(("best", "mean")), default="best", show_default=True,

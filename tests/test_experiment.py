@@ -242,6 +242,16 @@ def test_large_tables_hold_out_their_validation_rows(table, grouping):
     assert make_folds(_table(n=120), "auto").n_folds == 5
 
 
+def test_many_rows_with_few_labels_each_are_all_held_out_once():
+    rng = np.random.default_rng(0)
+    Y = (rng.random((15_000, 30)) < 0.5).astype(float)
+    full = TaskTable.from_arrays(rng.normal(size=(15_000, 2)), Y, [f"t{t}" for t in range(30)])
+    assert make_folds(full, "auto").n_folds == 1
+    own = rng.integers(0, 30, 15_000)[:, None] == np.arange(30)  # every row is labelled for one task
+    sparse = TaskTable.from_arrays(full.X, np.where(own, Y, np.nan), full.tasks)
+    assert make_folds(sparse, "auto").n_folds == 5
+
+
 def test_folds_keep_the_groups_of_a_table_together(table):
     grouped = _table()
     object.__setattr__(grouped, "together", np.arange(150) // 5)

@@ -21,6 +21,8 @@ __all__ = ["Folds", "make_folds"]
 Rows = NDArray[np.int64]
 
 _SMALL = 10_000  # development rows below which every row is held out once
+_SPARSE = 50_000  # ... where the validation rows alone tell little of most tasks
+_FEW = 100  # labels of the rarer class, of the median task, below which they tell little
 _FOLDS = 5
 
 
@@ -68,17 +70,30 @@ def make_folds(table: TaskTable, folds: int | Literal["auto"] = "auto", random_s
     table : TaskTable
         Its training and validation rows are the development rows.
     folds : int or "auto"
-        Number of folds, at least 2; 1 holds the validation rows out and nothing else. "auto" is 5 where there are
-        fewer than 10,000 development rows that are not ordered in time, else 1.
+        Number of folds, at least 2; 1 holds the validation rows out and nothing else. "auto" is 1 for rows that are
+        ordered in time; else 5 below 10,000 development rows, and below 50,000 where the validation rows hold fewer
+        than 100 labels (of the rarer class, if the task is binary) of the median task; else 1.
     random_state : int
         Seed of the deal.
     """
     rows = np.flatnonzero(table.split != 2)
-    small = len(rows) < _SMALL and not table.ordered
-    count = (_FOLDS if small else 1) if folds == "auto" else check_int("folds", folds, low=1)
+    count = _automatic(table, len(rows)) if folds == "auto" else check_int("folds", folds, low=1)
     if count == 1:
         return Folds(rows, np.where(table.split[rows] == 1, 0, -1))
     return Folds(rows, _deal(table, rows, count, random_state))
+
+
+def _automatic(table: TaskTable, n_rows: int) -> int:
+    """Return the number of folds that a table is worth."""
+    if table.ordered or n_rows >= _SPARSE:
+        return 1
+    if n_rows < _SMALL:
+        return _FOLDS
+    Y = table.targets("valid")
+    labelled, positive = (~np.isnan(Y)).sum(0), (Y == 1).sum(0)
+    binary = np.array([task.kind == "binary" for task in table.tasks])
+    told = np.where(binary, np.minimum(positive, labelled - positive), labelled)
+    return _FOLDS if np.median(told) < _FEW else 1
 
 
 def _deal(table: TaskTable, rows: Rows, count: int, random_state: int) -> NDArray[np.int64]:
