@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks import public
 from taskgroup.cluster import group_tasks
 from taskgroup.data import TaskTable, load_table
 from taskgroup.experiment import retrain
@@ -92,6 +93,24 @@ def run(name: str, folder: Path | None, seed: int, jobs: int) -> dict[str, Any] 
         "answer": str(result.plan.answer), "failed": result.ledger["failed"], "all_test": test,
         "chance": float(np.nanmean(card.chance["test"])), "seconds": time.perf_counter() - start,
     }  # fmt: skip
+
+
+def rows(data: Path | None, quick: bool) -> list[dict[str, Any]]:
+    names, seeds = (("schools",), 1) if quick else (SETS, 2)
+    public(data, *(() if quick else ("landmine", "disdat_nz")))
+    return rows_of([row for name in names for seed in range(seeds) if (row := run(name, data, seed, 1)) is not None])
+
+
+def rows_of(kept: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return a row for every set and seed."""
+    return [
+        {
+            "set": row["set"], "seed": row["seed"], "groups": row["k"], "one for all": row["test"].get("all"),
+            "per task": row["test"].get("alone"), "in groups": row["test"].get("groups"), "plan": row["plan"],
+            "honest rows say": row["said"], "right": "yes" if row["right"] else "no", "guessing": row["chance"],
+        }
+        for row in kept
+    ]  # fmt: skip
 
 
 def main() -> None:
