@@ -5,11 +5,15 @@ from __future__ import annotations
 import html
 import math
 import numbers
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
+from typing import Any, TypeVar
 
-__all__ = ["cell", "clipped", "html_page", "html_table"]
+__all__ = ["brief", "cell", "clipped", "html_page", "html_table"]
 
+_C = TypeVar("_C", bound=type)
+
+_LONGEST = 1200  # characters of a short text
 _ROWS = 30  # rows of a table in a notebook
 
 _STYLE = """\
@@ -21,6 +25,41 @@ caption{text-align:left;font-weight:600}
 th,td{padding:.25rem .75rem .25rem 0;text-align:left;vertical-align:top;border-bottom:1px solid #8886}
 td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}
 """
+
+
+def brief(cls: _C) -> _C:
+    """Return a dataclass whose repr is short whatever its fields hold: sizes of arrays, the first of many names.
+
+    >>> from dataclasses import dataclass
+    >>> @brief
+    ... @dataclass
+    ... class Pair:
+    ...     left: list
+    ...     right: dict
+    >>> Pair(list(range(1000)), {"a": 1})
+    Pair(left=1,000 items, right={a})
+    """
+    cls.__repr__ = _brief  # type: ignore[assignment]
+    return cls
+
+
+def _brief(self: Any) -> str:
+    values = {field.name: getattr(self, field.name) for field in fields(self) if field.repr}
+    shown = [f"{name}={_short(value)}" for name, value in values.items() if value is not None]
+    text = f"{type(self).__name__}({', '.join(shown)})"
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 2] + "…)"
+
+
+def _short(value: Any) -> str:
+    if hasattr(value, "shape") and hasattr(value, "dtype"):
+        return f"{value.dtype} {tuple(value.shape)}" if value.shape else str(value)
+    if isinstance(value, Mapping):
+        return f"{{{clipped(map(str, value), 3)}}}"
+    if isinstance(value, (list, tuple)) and type(value) in (list, tuple):
+        text = repr(value) if len(value) <= 4 else ""
+        return text if text and len(text) <= 60 else f"{len(value):,} items"
+    text = repr(value)
+    return text if len(text) <= 120 else text[:119] + "…"
 
 
 def clipped(names: Iterable[str], most: int = 4, width: int = 40) -> str:

@@ -15,7 +15,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from taskgroup.exceptions import InvalidInputError
 
-__all__ = ["check_choice", "check_finite", "check_int", "check_known", "check_matrix", "check_real", "did_you_mean"]
+__all__ = [
+    "check_choice", "check_finite", "check_int", "check_known", "check_matrix", "check_real", "check_type",
+    "did_you_mean",
+]  # fmt: skip
 
 _T = TypeVar("_T", bound=str)
 
@@ -34,6 +37,24 @@ def check_real(name: str, value: Any, low: float | None = None, high: float | No
         raise InvalidInputError(f"`{name}` must be a finite number; got {value!r}.")
     _check_range(name, value, low, high, "")
     return float(value)
+
+
+def check_type(name: str, value: Any, kind: type | tuple[type, ...], make: str) -> None:
+    """Raise unless ``value`` is of a kind; say how one is made, or under what name the value holds one.
+
+    >>> check_type("n", "3", int, "Write 3.")
+    Traceback (most recent call last):
+    ...
+    taskgroup.exceptions.InvalidInputError: `n` must be a int; got str. Write 3.
+    """
+    if isinstance(value, kind):
+        return
+    kinds = kind if isinstance(kind, tuple) else (kind,)
+    held = next((key for key, own in getattr(value, "__dict__", {}).items() if isinstance(own, kind)), None)
+    raise InvalidInputError(
+        f"`{name}` must be a {' or '.join(one.__name__ for one in kinds)}; got {type(value).__name__}. "
+        + (f"Pass its `.{held}`." if held else make)
+    )
 
 
 def check_choice(name: str, value: Any, choices: Sequence[_T]) -> _T:

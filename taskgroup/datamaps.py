@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from taskgroup._artifact import content_hash, read_arrays, write_arrays
+from taskgroup._display import clipped, html_table
 from taskgroup._validation import check_int, check_matrix
 from taskgroup.exceptions import InvalidInputError, MissingDependencyError
 from taskgroup.tasks import TaskSet
@@ -115,6 +116,28 @@ class DataMaps:
             check_matrix("history", self.history, (None, *shape))
         if self.sample_ids is not None:
             check_matrix("sample_ids", self.sample_ids, shape[:1])
+
+    def __repr__(self) -> str:
+        epochs = self.info.get("n_epochs", "unknown")
+        return (
+            f"DataMaps({self.n_tasks:,} tasks over {self.n_samples:,} samples, epochs: {epochs}, "
+            f"{self.coverage.mean():.1%} of the cells seen; {clipped(self.tasks.names)})"
+        )
+
+    def _repr_html_(self) -> str:
+        means = (self._mean(getattr(self, name)) for name in ("confidence", "variability", "correctness"))
+        rows = zip(self.tasks.names, self.coverage.tolist(), *means, strict=True)
+        heads = ("task", "share seen", "mean confidence", "mean variability", "mean correctness")
+        return html_table(heads, [tuple(row) for row in rows], repr(self))
+
+    def _mean(self, values: NDArray[np.float32] | None) -> list[float | None]:
+        """Return the mean of every column over the samples that were seen."""
+        if values is None:
+            return [None] * self.n_tasks
+        seen = ~np.isnan(values)
+        counts = seen.sum(0)
+        totals = np.where(seen, values, 0.0).sum(0, dtype=np.float64)
+        return [float(total / count) if count else None for total, count in zip(totals, counts, strict=True)]
 
     @property
     def n_samples(self) -> int:

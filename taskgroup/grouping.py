@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from taskgroup._artifact import content_hash, read_json, write_json
+from taskgroup._display import clipped, html_table
 from taskgroup._validation import check_int, check_matrix
 from taskgroup.exceptions import InvalidInputError
 from taskgroup.tasks import TaskSet
@@ -79,6 +80,29 @@ class Grouping:
         task_set = tasks if isinstance(tasks, TaskSet) else TaskSet(tasks)
         codes = canonical_labels(check_matrix("labels", labels, (len(task_set),)))
         return cls(task_set, np.eye(int(codes.max()) + 1)[codes], **fields)
+
+    def __repr__(self) -> str:
+        groups = "; ".join(clipped(names, 3) or "nobody" for names in self.groups[:6])
+        more = f"; and {self.n_groups - 6} more" if self.n_groups > 6 else ""
+        steady = "" if self.stability is None else f", stability {self.stability:.2f}"
+        return f"Grouping({self.n_tasks:,} tasks in {self.n_groups:,} groups{steady}: {groups}{more})"
+
+    def _repr_html_(self) -> str:
+        rows = [(g, len(names), clipped(names, 20)) for g, names in enumerate(self.groups)]
+        return html_table(("group", "tasks", "names"), rows, repr(self).partition(":")[0] + ")")
+
+    def to_frame(self) -> Any:
+        """Return a pandas DataFrame, a row a task: its group, its membership there, whether it is isolated."""
+        import pandas as pd
+
+        return pd.DataFrame(
+            {
+                "task": self.tasks.names,
+                "group": self.labels,
+                "membership": self.membership.max(1),
+                "isolated": [name in set(self.isolated) for name in self.tasks.names],
+            }
+        )
 
     @property
     def labels(self) -> NDArray[np.int64]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, overload
 
+from taskgroup._display import brief
 from taskgroup._validation import check_choice, check_int, check_known
 from taskgroup.exceptions import InvalidInputError
 
@@ -15,6 +16,7 @@ Kind = Literal["binary", "multiclass", "regression"]
 _KINDS: tuple[Kind, ...] = ("binary", "multiclass", "regression")
 
 
+@brief
 @dataclass(frozen=True, slots=True)
 class Task:
     """One supervised task.

@@ -15,11 +15,11 @@ LAYERS = [
     {"exceptions", "_artifact", "_display", "_lock", "_processes", "_validation", "cost"},
     {"tasks", "datamaps", "exchange", "features", "grouping", "data", "scoring"},
     {"gain"},
-    {"cluster", "tracker", "models", "plan"},
+    {"cluster", "tracker", "models", "plan", "report"},
     {"integrations", "training", "arms"},
     {"learners"},
     {"experiment"},
-    {"report", "estimators"},
+    {"estimators"},
     {"compare", "explain", "export"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+from taskgroup._display import brief
 from taskgroup.data import TaskTable
 from taskgroup.grouping import Grouping
 
@@ -18,6 +19,7 @@ Answers = Literal["best", "mean"]
 """Who answers for a task of several groups: its best group, or all by membership (STG-MTL's rule)."""
 
 
+@brief
 @dataclass(frozen=True, eq=False)
 class Question:
     """What an arm is made from.
@@ -49,6 +51,7 @@ class Part(NamedTuple):
     answers: Mapping[str, float]  # {task: weight of the model's answer in the sum over the arm's models}
 
 
+@brief
 @dataclass(frozen=True, eq=False)
 class Arm:
     """A way of putting tasks together.

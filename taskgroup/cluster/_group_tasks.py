@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from threadpoolctl import threadpool_limits
 
-from taskgroup._validation import check_choice, check_int
+from taskgroup._validation import check_choice, check_int, check_type
 from taskgroup.cluster._by_gain import group_by_gain
 from taskgroup.cluster._methods import METHODS, Method, fuzzy_membership, partitions
 from taskgroup.cluster._select import choose_k, restrict, stability
@@ -31,13 +31,14 @@ from taskgroup.grouping import Grouping
 
 __all__ = ["group_tasks"]
 
+_MAKE_MAPS = "Record maps with `profile(table).maps` or with a DataMapTracker."
 _N_INIT = 20  # random starts, beside the deterministic one
 
 
 def group_tasks(
     maps_or_features: DataMaps | TaskFeatures,
     *,
-    k: int | Literal["auto", "gain", "stability"] = 8,
+    k: int | Literal["auto", "gain", "stability"] = "auto",
     table: TaskTable | None = None,
     judge: Judge | None = None,
     similarities: Mapping[str, ArrayLike] | None = None,
@@ -107,6 +108,9 @@ def group_tasks(
     >>> group_tasks(maps, k=2).groups
     (('a', 'c'), ('b', 'd'))
     """
+    check_type("maps_or_features", maps_or_features, (DataMaps, TaskFeatures), _MAKE_MAPS)
+    if table is not None:
+        check_type("table", table, TaskTable, "Make one with `taskgroup.load_table`.")
     features = maps_or_features
     if isinstance(features, DataMaps):
         features = task_features(features, kind)

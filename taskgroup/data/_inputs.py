@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from taskgroup._display import brief
 from taskgroup._validation import check_finite
 from taskgroup.data._archives import archive_reader
 from taskgroup.data._arrays import dense, is_svmlight, open_arrays, read_svmlight
@@ -25,6 +26,7 @@ from taskgroup.exceptions import InvalidInputError
 __all__ = ["Inputs", "as_frame", "load_inputs", "read_inputs"]
 
 
+@brief
 @dataclass(frozen=True, eq=False)
 class Inputs:
     """Rows to predict.

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from taskgroup._display import brief
+
 __all__ = ["Ignored", "Note", "Reading", "TargetReading"]
 
 _SHOWN = 12  # tasks, ignored columns and warnings that a short description lists one by one
@@ -38,6 +40,7 @@ class Ignored:
     reason: str
 
 
+@brief
 @dataclass(frozen=True)
 class TargetReading:
     """How the labels of one task were read.
@@ -81,6 +84,7 @@ class TargetReading:
         return f"{what}; {self.n_labelled:,} labelled, {self.missing:.1%} missing"
 
 
+@brief
 @dataclass(frozen=True)
 class Reading:
     """What was read of a table, and what was guessed.

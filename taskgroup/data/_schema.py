@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from taskgroup._display import brief
 from taskgroup.data._cells import Marks
 from taskgroup.exceptions import InvalidInputError
 
@@ -18,6 +19,7 @@ _SPARSE = 0.5  # a column with more zeros than this, and nothing below zero, is 
 _NO_COLUMNS: NDArray[np.intp] = np.empty(0, np.intp)
 
 
+@brief
 @dataclass(frozen=True, eq=False)
 class InputSchema:
     """Columns of a feature matrix and the map that brings them to unit scale and fills their holes.

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from taskgroup._artifact import content_hash
+from taskgroup._display import clipped, html_table
 from taskgroup._validation import check_choice, check_finite, check_matrix, check_real
 from taskgroup.data._cells import Marks
 from taskgroup.data._reading import Reading
@@ -153,6 +154,33 @@ class TaskTable:
             {int(j): tuple(v) for j, v in (categories or {}).items()}, tuple(input_shape), name, weighing,
             None if ids is None else check_matrix("ids", ids, (len(features),)),
         )  # fmt: skip
+
+    def __repr__(self) -> str:
+        parts = ", ".join(f"{len(self.rows(part)):,} {part}" for part in SPLITS)
+        return (
+            f"TaskTable({self.name!r:.60}: {self.n_samples:,} rows ({parts}), {self.n_features:,} features, "
+            f"{self.n_tasks:,} tasks: {clipped(self.tasks.names)}; {np.isnan(self.Y).mean():.1%} of labels missing)"
+        )
+
+    def _repr_html_(self) -> str:
+        return html_table(("task", "kind", "labelled", "missing", "positive or mean"), self._task_rows(), repr(self))
+
+    def to_frame(self) -> Any:
+        """Return a pandas DataFrame of features and targets, under their names; codes as they are kept, see `X`."""
+        import pandas as pd
+
+        columns = {**dict(zip(self.feature_names, self.X.T, strict=True))}
+        columns |= dict(zip(self.tasks.names, self.Y.T, strict=True))
+        return pd.DataFrame(columns, index=self.ids)
+
+    def _task_rows(self) -> list[tuple[Any, ...]]:
+        seen = ~np.isnan(self.Y)
+        with np.errstate(invalid="ignore"):
+            mean = np.where(seen, self.Y, 0.0).sum(0, dtype=np.float64) / seen.sum(0)
+        return [
+            (task.name, task.kind, int(n), 1 - n / max(len(seen), 1), None if task.kind == "multiclass" else float(m))
+            for task, n, m in zip(self.tasks, seen.sum(0), mean, strict=True)
+        ]
 
     @property
     def n_samples(self) -> int:

@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from taskgroup._display import brief
 from taskgroup._validation import check_int
 from taskgroup.data import TaskTable, grouped_split, stratified_split
 
@@ -26,6 +27,7 @@ _FEW = 100  # labels of the rarer class, of the median task, below which they te
 _FOLDS = 5
 
 
+@brief
 @dataclass(frozen=True, eq=False)
 class Folds:
     """Development rows, and the fold in which each of them is held out.

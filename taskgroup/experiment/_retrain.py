@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from taskgroup._artifact import write_json
 from taskgroup._lock import writing
-from taskgroup._validation import check_choice, check_int
+from taskgroup._validation import check_choice, check_int, check_type
 from taskgroup.arms import DEFAULT_ARMS, Answers, Question, make_arms
 from taskgroup.data import TaskTable
 from taskgroup.exceptions import InvalidInputError
@@ -20,11 +26,13 @@ from taskgroup.experiment._executors import Executor, workers
 from taskgroup.experiment._experiment import Experiment, Progress
 from taskgroup.experiment._folds import Folds, make_folds
 from taskgroup.experiment._lineup import line_up, make_learners
+from taskgroup.experiment._serve import Plan
 from taskgroup.experiment._store import Store
 from taskgroup.experiment._work import Material
 from taskgroup.grouping import Grouping
 from taskgroup.learners import Examples, Packed
 from taskgroup.plan import PlanChoice, Rule, foretold, judge
+from taskgroup.report import write_report
 from taskgroup.scoring import Average, MetricChoice, Objective, Scorecard, TaskWeights
 
 __all__ = ["RetrainResult", "retrain"]
@@ -47,6 +55,10 @@ class RetrainResult:
         {split: {method: {seed: packed outputs}}}; random-groups has a leading axis of draws.
     folds : Folds
         Which rows the "honest" answers are for.
+    run_dir : Path
+        Where its files are; of a result without a run directory of its own they go with it.
+    own : object, optional
+        What only you can make again, see :meth:`Plan.load`.
     """
 
     scorecard: Scorecard
@@ -54,6 +66,27 @@ class RetrainResult:
     ledger: Mapping[str, Any]
     predictions: Mapping[str, Mapping[str, Mapping[int | str, Packed]]]
     folds: Folds
+    run_dir: Path
+    own: Any = None
+    _temporary: Any = None
+
+    @cached_property
+    def serving(self) -> Plan:
+        """The models of the plan, loaded when they are first asked for."""
+        return Plan.load(self.run_dir, own=self.own)
+
+    def predict(self, X: Any) -> dict[str, NDArray[Any]]:
+        """Return {task: name of the class of every row, or predicted value (n,)}, see :meth:`Plan.labels`."""
+        return self.serving.labels(X)
+
+    def predict_proba(self, X: Any) -> dict[str, NDArray[np.float32]]:
+        """Return {task: probabilities or values}, see :meth:`Plan.predict_proba`."""
+        return self.serving.predict_proba(X)
+
+    def report(self, path: str | os.PathLike[str] | None = None) -> Path:
+        """Write the page of the run directory, at `path` too where that is given, and return where it is."""
+        page = write_report(self.run_dir)
+        return page if path is None else Path(shutil.copyfile(page, path))
 
     def save(self, run_dir: str | os.PathLike[str]) -> None:
         """Write scores.csv, scores.json, ledger.json and plan.json, atomically; models are where they were fitted."""
@@ -64,7 +97,10 @@ class RetrainResult:
         self.plan.save(folder / "plan.json")
 
     def __repr__(self) -> str:
-        return f"RetrainResult({len(self.scorecard.methods)} methods; {self.plan.verdict})"
+        return f"RetrainResult({len(self.scorecard.methods)} methods; {self.plan.verdict:.600})"
+
+    def _repr_html_(self) -> str:
+        return self.plan._repr_html_() + self.scorecard._repr_html_()
 
 
 def retrain(
@@ -141,8 +177,8 @@ def retrain(
     executor : Executor, optional
         Anything with ``submit``, instead of `jobs`.
     out : path-like, optional
-        Run directory: finished units of work are kept there at once, and the result in the end. Without it models are
-        not kept.
+        Run directory: finished units of work are kept there at once, and the result in the end. Without it files are
+        kept for as long as the result is.
     resume : bool
         Go on in `out`; refuse when it was made with other inputs.
     progress : callable, optional
@@ -152,7 +188,21 @@ def retrain(
     ------
     InvalidInputError
         When the grouping is not one of the table's tasks, or an argument breaks its rule.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> X = np.random.default_rng(0).normal(size=(90, 3))
+    >>> table = TaskTable.from_arrays(X, np.c_[X[:, 0] > 0, X[:, 0] > 0.2, X[:, 1] > 0], ["a", "b", "c"])
+    >>> grouping = Grouping.from_labels(table.tasks, [0, 0, 1])
+    >>> result = retrain(table, grouping, learners="linear", folds=2)
+    >>> result.plan.methods_in_use
+    ['linear/per-task']
+    >>> {task: labels.tolist() for task, labels in result.predict([[2.0, -2.0, 0.0]]).items()}
+    {'a': ['1'], 'b': ['1'], 'c': ['0']}
     """
+    check_type("table", table, TaskTable, "Make one with `taskgroup.load_table`.")
+    check_type("grouping", grouping, Grouping, "Make one with `taskgroup.group_tasks`.")
     for name, value in (("seeds", seeds), ("draws", draws), ("jobs", jobs)):
         check_int(name, value, low=1)
     check_int("random_state", random_state, low=0)
@@ -164,11 +214,12 @@ def retrain(
     made = make_arms(arms or DEFAULT_ARMS, Question(table, grouping, draws, random_state))
     chosen = make_learners(learners, options or {}, arch, encoder)
     lineup, left_out = line_up(chosen, made, examples, asked_arms=arms is not None, methods=methods, seeds=seeds)
+    temporary = _Temporary() if out is None else None
+    folder = temporary.path if temporary is not None else Path(os.fspath(out or ""))
     with ExitStack() as stack:
         if out is not None:
             stack.enter_context(writing(out))
-        folder = Path(out) / "models" if out is not None else Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        store = Store(folder, resume=resume)
+        store = Store(folder / "models", resume=resume)
         with workers(material, jobs, executor) as run_all:
             work = Experiment(material, chosen, lineup, store, run_all, answers, random_state, progress)
             work.run()
@@ -187,11 +238,20 @@ def retrain(
             task_weights=task_weights, average=average, sample_weight=weights, random_state=random_state,
         )  # fmt: skip
         ledger["foretold"] = foretold(card, (grouping.info.get("gain") or {}).get("expected") or {})
-        result = RetrainResult(card, choice, ledger, extended, held_out)
-        if out is not None:
-            result.save(out)
-            _write_serving(folder, table, served, choice)
+        own = None if isinstance(encoder, str) else encoder
+        result = RetrainResult(card, choice, ledger, extended, held_out, folder, own, temporary)
+        result.save(folder)
+        grouping.save(folder / "grouping.json")
+        _write_serving(folder / "models", table, served, choice)
     return result
+
+
+class _Temporary:
+    """A folder that goes with this object."""
+
+    def __init__(self) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix="taskgroup-"))
+        weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
 
 
 def _ledger(work: Experiment, left_out: Mapping[str, str]) -> dict[str, Any]:

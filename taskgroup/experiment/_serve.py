@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from scipy.special import expit, softmax
 
 from taskgroup._artifact import read_json
 from taskgroup._validation import check_finite, check_matrix
-from taskgroup.data import InputSchema
+from taskgroup.data import InputSchema, read_inputs
 from taskgroup.exceptions import ArtifactError
 from taskgroup.experiment._store import read_models
 from taskgroup.learners import Context, Fitted, Inputs, Packed, Saved, learner_class
@@ -94,13 +94,19 @@ class Plan:
             methods[name] = tuple(shares)
         return cls(tasks, schema, choice, methods)
 
+    def __repr__(self) -> str:
+        return f"Plan({len(self.tasks):,} tasks, {self.n_models:,} models; {self.choice!r:.600})"
+
+    def _repr_html_(self) -> str:
+        return self.choice._repr_html_()
+
     @property
     def n_models(self) -> int:
         """Number of models in use."""
         return sum(len(shares) for shares in self.methods.values())
 
-    def predict(self, X: ArrayLike) -> NDArray[np.float32]:
-        """Return packed outputs (n, n_outputs), in task order, of raw inputs (n, d).
+    def predict(self, X: Any) -> NDArray[np.float32]:
+        """Return packed outputs (n, n_outputs), in task order, of raw inputs (n, d), a data frame or a file.
 
         A binary task has a logit, a multiclass task a logit per class, a regression task its value.
 
@@ -109,12 +115,10 @@ class Plan:
         InvalidInputError
             When the inputs have another number of columns, or are infinite.
         """
-        raw = check_matrix("X", X, (None, self.schema.n_features), np.float32)
-        check_finite("X", raw, self.schema.feature_names, missing=True)
-        inputs = Inputs.of(raw, self.schema)
+        inputs = Inputs.of(self._rows(X), self.schema)
         return self.choice.blend({name: self._outputs(name, inputs) for name in self.methods}, self.tasks)
 
-    def predict_proba(self, X: ArrayLike) -> dict[str, NDArray[np.float32]]:
+    def predict_proba(self, X: Any) -> dict[str, NDArray[np.float32]]:
         """Return {task: probability of the positive class (n,), of every class (n, C), or predicted value (n,)}."""
         packed = self.predict(X)
         found = {}
@@ -125,6 +129,29 @@ class Plan:
             else:
                 found[task.name] = expit(columns[:, 0]) if task.kind == "binary" else columns[:, 0]
         return found
+
+    def labels(self, X: Any) -> dict[str, NDArray[Any]]:
+        """Return {task: name of the class of every row, or predicted value (n,)}.
+
+        A binary task is positive from the probability that gave the largest F1 on honest answers.
+        """
+        found: dict[str, NDArray[Any]] = {}
+        for name, values in self.predict_proba(X).items():
+            task = self.tasks[self.tasks.index_of(name)]
+            if task.kind == "regression":
+                found[name] = values
+                continue
+            codes = values.argmax(1) if values.ndim == 2 else values >= self.choice.tasks[name].get("threshold", 0.5)
+            found[name] = np.array(task.class_names)[codes.astype(int)]
+        return found
+
+    def _rows(self, X: Any) -> NDArray[np.float32]:
+        """Return raw inputs (n, d) of an array, or of a file or data frame whose columns have the names of training."""
+        if isinstance(X, (str, os.PathLike)) or hasattr(X, "columns"):
+            return read_inputs(X, self.schema).X
+        raw = check_matrix("X", X, (None, self.schema.n_features), np.float32)
+        check_finite("X", raw, self.schema.feature_names, missing=True)
+        return raw
 
     def _outputs(self, method: str, inputs: Inputs) -> Packed:
         packed = np.zeros((len(inputs), self.tasks.n_outputs), np.float32)

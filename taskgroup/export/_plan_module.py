@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from taskgroup._display import clipped
 from taskgroup.data import InputSchema
 from taskgroup.experiment import Plan
 from taskgroup.export._model_modules import module_of
@@ -76,6 +77,9 @@ class PlanModule(nn.Module):
             )
         )  # fmt: skip
         self.eval()
+
+    def __repr__(self) -> str:
+        return f"PlanModule({len(self.models)} models; {len(self.columns):,} columns: {clipped(self.columns)})"
 
     def forward(self, x: Tensor) -> Tensor:
         """Return probabilities and values (n, n_outputs) of raw rows (n, d), NaN where a feature is missing."""

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from taskgroup._display import brief
 from taskgroup.datamaps import DataMaps
 from taskgroup.exceptions import InvalidInputError
 from taskgroup.features._evidence import LEVEL, group_p_values
@@ -18,6 +19,7 @@ from taskgroup.tasks import TaskSet
 __all__ = ["Attachment", "attach"]
 
 
+@brief
 @dataclass(frozen=True)
 class Attachment:
     """Where one new task belongs.

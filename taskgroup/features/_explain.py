@@ -15,6 +15,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
+from taskgroup._display import brief
 from taskgroup._validation import check_int
 from taskgroup.datamaps import DataMaps
 from taskgroup.exceptions import InvalidInputError
@@ -26,6 +27,7 @@ __all__ = ["Explanation", "explain", "explain_groups"]
 _MOST_PAIRS = 200  # of a large group: a mean over so many pairs is close to the mean over all
 
 
+@brief
 @dataclass(frozen=True)
 class Explanation:
     """Why some tasks are alike.

@@ -8,12 +8,15 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from taskgroup._display import brief
+
 __all__ = ["N_BLOCKS", "BlockStatistics", "Relation", "from_distances", "row_blocks"]
 
 N_BLOCKS = 10
 """Samples are dealt at random into this many blocks; half of them make a half-sample (126 distinct splits)."""
 
 
+@brief
 @dataclass(frozen=True, eq=False)
 class Relation:
     """Pairwise relations of T tasks, every array symmetric of shape (T, T).

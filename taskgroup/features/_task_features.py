@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from taskgroup._validation import check_choice, check_real
+from taskgroup._display import brief
+from taskgroup._validation import check_choice, check_real, check_type
 from taskgroup.datamaps import DataMaps
 from taskgroup.exceptions import InvalidInputError, OverlapWarning
 from taskgroup.features import _views
@@ -34,6 +35,7 @@ KINDS: tuple[Kind, ...] = (
 _LOW_OVERLAP = 0.4
 
 
+@brief
 @dataclass(frozen=True, eq=False)
 class TaskFeatures:
     """What clustering knows about T tasks.
@@ -167,6 +169,7 @@ def task_features(
            [0. , 1. , 0. ],
            [0.9, 0. , 1. ]])
     """
+    check_type("maps", maps, DataMaps, "Record them with `profile(table).maps` or with a DataMapTracker.")
     check_real("z", z, 0.0)
     build: dict[Kind, Callable[[], BlockStatistics]] = {
         "abs-corr": lambda: CorrelationStatistics(collect(maps, _views.confidence), "absolute", z),

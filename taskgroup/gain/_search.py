@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from threadpoolctl import threadpool_limits
 
+from taskgroup._display import brief
 from taskgroup._validation import check_choice, check_int, check_matrix, check_real
 from taskgroup.exceptions import InvalidInputError
 from taskgroup.gain._cut import EFFORTS, refined_cut, rough_cut
@@ -32,6 +33,7 @@ MARGIN = 1.0
 _FITS_PER_TASK = 40  # budget of a search: fits of m tasks count m
 
 
+@brief
 @dataclass(frozen=True)
 class GainGroups:
     """Groups that were found, and what they are expected to be worth.

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from taskgroup._display import brief
 from taskgroup.cost import Cost
 from taskgroup.data import InputSchema
 from taskgroup.learners._examples import Examples, Inputs, Packed
@@ -32,6 +33,7 @@ class Saved(NamedTuple):
     document: Document
 
 
+@brief
 @dataclass(frozen=True)
 class Context:
     """What a saved model needs to know of the run that it was fitted in.
@@ -51,6 +53,7 @@ class Context:
     own: Any = None
 
 
+@brief
 @dataclass(frozen=True)
 class Order:
     """One model to fit.
@@ -87,6 +90,9 @@ class Fitted(ABC):
     tasks: tuple[str, ...]
     cost: Cost
 
+    def __init_subclass__(cls) -> None:
+        brief(cls)
+
     @abstractmethod
     def outputs(self, inputs: Inputs) -> Packed:
         """Return packed outputs (n, n_outputs) of its own tasks; regression answers are in target units."""
@@ -119,6 +125,9 @@ class Learner(ABC):
     """Whether one repetition is enough: another seed hardly changes the scores."""
     bulk: ClassVar[int] = 25
     """Models of one unit of work at most."""
+
+    def __init_subclass__(cls) -> None:
+        brief(cls)
 
     def __post_init__(self) -> None:
         """Take lists, as JSON has them, for tuples."""

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from taskgroup._display import brief
 from taskgroup.data import InputSchema, TaskTable
 from taskgroup.tasks import TaskSet
 
@@ -19,6 +20,7 @@ Packed = NDArray[np.float32]
 the target per regression task."""
 
 
+@brief
 @dataclass(frozen=True, eq=False)
 class Inputs:
     """The same rows in two forms.
@@ -47,6 +49,7 @@ class Inputs:
         return len(self.raw)
 
 
+@brief
 @dataclass(frozen=True, eq=False)
 class Examples:
     """All rows of a table; learners are told which of them to fit.

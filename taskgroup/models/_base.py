@@ -26,6 +26,9 @@ __all__ = ["MultiTaskModel", "Units", "check_hidden", "check_levels"]
 Units = Literal["task", "group"]
 
 
+_LONGEST = 1200  # characters of the usual text of a module
+
+
 class MultiTaskModel(nn.Module, ABC):
     """Base class of the architectures.
 
@@ -75,6 +78,14 @@ class MultiTaskModel(nn.Module, ABC):
         self.n_units = max(self.unit_of_task) + 1
         self.n_outputs = sum(task.n_outputs for task in self.tasks)
         self.options = dict(options)
+
+    def __repr__(self) -> str:
+        full = super().__repr__()
+        if len(full) <= _LONGEST:
+            return full
+        params = sum(value.numel() for value in self.parameters())
+        parts = ", ".join(f"{name}: {type(child).__name__}" for name, child in self.named_children())
+        return f"{type(self).__name__}({len(self.tasks)} tasks, {params:,} parameters; {parts})"
 
     @abstractmethod
     def body(self, features: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+from taskgroup._display import brief
 from taskgroup.scoring import describe, family
 
 __all__ = ["Answer", "Facts", "write_answer"]
@@ -15,6 +16,7 @@ NEAR = 0.01
 """Loss of the mean honest score up to which a cheaper choice is named for its cost."""
 
 
+@brief
 @dataclass(frozen=True)
 class Answer:
     """What to do, made from the decision by :func:`write_answer`.

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from html import escape
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from taskgroup._artifact import read_json, write_json
+from taskgroup._display import clipped, html_table
 from taskgroup.exceptions import ArtifactError
 from taskgroup.plan._answer import Answer
 from taskgroup.plan._blend import Calibration
@@ -61,6 +63,27 @@ class PlanChoice:
     gains: Mapping[str, Mapping[str, Any]]
     n_models: int | None = None
     isolated: Sequence[str] = field(default_factory=tuple)
+
+    def __repr__(self) -> str:
+        shares = clipped((f"{weight:.0%} {name}" for name, weight in self.common.items()), 4, 60)
+        return f"PlanChoice({len(self.tasks):,} tasks served by {shares}; {self.verdict:.400})"
+
+    def _repr_html_(self) -> str:
+        frame = self.to_frame()
+        rows = [tuple(row) for row in frame.astype(object).itertuples(index=False)]
+        return f"<p>{escape(str(self.answer))}</p>" + html_table(tuple(frame.columns), rows)
+
+    def to_frame(self) -> Any:
+        """Return a pandas DataFrame, a row a task: its scores, its threshold, and the weight of every method."""
+        import pandas as pd
+
+        facts = ("honest", "test", "together_test", "alone_test", "threshold")
+        rows = [
+            {"task": task, **{name: row.get(name) for name in facts},
+             **{method: row["weights"].get(method, 0.0) for method in self.methods_in_use}}
+            for task, row in self.tasks.items()
+        ]  # fmt: skip
+        return pd.DataFrame(rows)
 
     @property
     def verdict(self) -> str:

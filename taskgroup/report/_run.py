@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from taskgroup._artifact import read_arrays, read_json
+from taskgroup._display import brief
 from taskgroup.datamaps import DataMaps
 from taskgroup.exceptions import ArtifactError
 from taskgroup.grouping import Grouping
@@ -28,6 +29,7 @@ _DOCUMENTS = ("run", "tasks", "cluster", "scores", "plan", "ledger")
 _COLUMNS = ["task", "method", "seed", "split", "metric", "value", "n", "n_positive"]
 
 
+@brief
 @dataclass(frozen=True)
 class Run:
     """The artefacts of one run directory; None where a step has not been run."""

@@ -12,6 +12,7 @@ import jinja2
 from markupsafe import Markup
 
 from taskgroup._artifact import write_text
+from taskgroup._validation import check_type
 from taskgroup.report import _judgement, _structure
 from taskgroup.report._caveats import caveats
 from taskgroup.report._figures import Figures
@@ -40,6 +41,7 @@ def write_report(run_dir: str | os.PathLike[str]) -> Path:
     ArtifactError
         When the directory is missing or holds no artefact, or an artefact is damaged or of another version.
     """
+    check_type("run_dir", run_dir, (str, os.PathLike), "Pass the run directory, or call the result's `report()`.")
     run = read_run(run_dir)
     page = run.path / "report.html"
     write_text(page, _render(run, Figures(run.path / "figures")))

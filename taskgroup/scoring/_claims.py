@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
+from taskgroup._display import brief
 from taskgroup.exceptions import InvalidInputError
 from taskgroup.scoring._comparison import Interval, Resampler
 from taskgroup.scoring._measured import Measured
@@ -85,6 +86,7 @@ def better_than_all(
     return Claim(method, tuple(rivals), shown, p, nearest, gains)
 
 
+@brief
 @dataclass(frozen=True)
 class AmongDraws:
     """Where a score stands among those of random draws.

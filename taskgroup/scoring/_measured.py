@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from taskgroup._display import brief
+
 __all__ = ["Measured", "replication"]
 
 Floats = NDArray[np.float64]
@@ -17,6 +19,7 @@ Floats = NDArray[np.float64]
 _HALVES = 20  # random ways of halving the samples
 
 
+@brief
 @dataclass(frozen=True, eq=False)
 class Measured:
     """The main metric of one method on one split.

@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from taskgroup._display import brief
 from taskgroup._validation import check_known
 from taskgroup.exceptions import InvalidInputError
 from taskgroup.scoring._main import MetricChoice, main_of_kinds, value_of
@@ -25,6 +26,7 @@ TaskWeights: TypeAlias = ArrayLike | Mapping[str, float] | None
 _QUICK = {"binary": "auc", "multiclass": "accuracy", "regression": "r2"}  # what `main_scores` knows
 
 
+@brief
 @dataclass(frozen=True, eq=False)
 class Objective:
     """The mean over tasks of their main metrics, higher being better.

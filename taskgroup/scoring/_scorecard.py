@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from taskgroup._artifact import write_json
+from taskgroup._display import clipped, html_table
 from taskgroup._validation import check_known
 from taskgroup.exceptions import InvalidInputError
 from taskgroup.scoring._claims import AmongDraws, Claim, among_draws, better_than_all
@@ -67,6 +68,23 @@ class Scorecard:
     costs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     mains: Mains = field(default_factory=lambda: dict(DEFAULT_MAIN))
     draws: Mapping[str, Mapping[str, Floats]] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        means = {name: float(np.nanmean(m.values)) for name, m in self.main[self.judged].items() if m.defined.any()}
+        best = sorted(means, key=lambda name: -means[name])
+        shown = clipped((f"{name} {means[name]:.3f}" for name in best), 5, 60)
+        return f"Scorecard({len(self.methods)} methods on {len(self.tasks):,} tasks, {self.judged} rows: {shown})"
+
+    def _repr_html_(self) -> str:
+        rows = [tuple(row[name] for name in ("method", "mean", "ci95", "better", "worse")) for row in self.summary()]
+        heads = ("method", f"mean {self.judged} score", "95 % interval", "better", "worse")
+        return html_table(heads, rows, f"{len(self.tasks):,} tasks, against {self.baseline}")
+
+    def to_frame(self) -> Any:
+        """Return a pandas DataFrame of every score, with the columns of :class:`ScoreRow`."""
+        import pandas as pd
+
+        return pd.DataFrame(self.rows(), columns=[field.name for field in fields(ScoreRow)])
 
     @property
     def main_metrics(self) -> tuple[str, ...]:

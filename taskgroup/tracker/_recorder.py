@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
+from taskgroup._display import clipped
 from taskgroup._validation import check_choice, check_int
 from taskgroup.datamaps import UNSEEN, DataMaps
 from taskgroup.exceptions import InvalidInputError
@@ -86,6 +87,15 @@ class Recorder:
         self._sealed = False  # the open epoch has been gathered
         self._announced: tuple[Any, Any, Any] | None = None
         self._at_once = False  # batches may be recorded by one compiled call: nothing else is to be learned from them
+
+    def __repr__(self) -> str:
+        known = 1.0 - float(np.isnan(self._targets.labels()).mean())
+        batches = self._epoch.n_batches if self._epoch else 0
+        return (
+            f"{type(self).__name__}({len(self.tasks):,} tasks: {clipped(self.tasks.names)}; {self.n_samples:,} "
+            f"samples, mode {self.mode!r}; saw {self.n_epochs} whole epochs and {batches} batches of the next; "
+            f"labels of {known:.1%} of the cells)"
+        )
 
     @property
     def n_epochs(self) -> int:

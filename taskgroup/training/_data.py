@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from taskgroup._display import brief
 from taskgroup.data import InputSchema, TaskTable
 from taskgroup.tasks import TaskSet
 
@@ -47,6 +48,7 @@ class TargetScale:
         return TargetScale(self.mean[columns], self.scale[columns])
 
 
+@brief
 @dataclass(frozen=True, eq=False)
 class TrainingData:
     """What models are fitted on; build it with :meth:`from_table` or :meth:`from_rows`.

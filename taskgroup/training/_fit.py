@@ -24,7 +24,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from taskgroup._display import clipped
+from taskgroup._display import brief, clipped
 from taskgroup._validation import check_choice
 from taskgroup.cost import Cost
 from taskgroup.exceptions import InvalidInputError, LearnerError
@@ -45,6 +45,7 @@ LOWER_RATE = 0.1
 Engine = Literal["auto", "loop", "stack"]
 
 
+@brief
 @dataclass(frozen=True)
 class Fitted:
     """A fitted model.
@@ -172,8 +173,8 @@ def _check_converged(jobs: Sequence[Job], settings: FitSettings) -> None:
         if job.diverged:
             raise LearnerError(
                 f"the network of {clipped(job.model.tasks.names)} diverged: its loss was {job.valid_loss[-1]} after "
-                f"epoch {job.epoch}, at a learning rate of {settings.learning_rate:g} and lower. Lower `learning_rate`, "
-                "or look for extreme values in features and targets."
+                f"epoch {job.epoch}, at a learning rate of {settings.learning_rate:g} and lower. Lower "
+                "`learning_rate`, or look for extreme values in features and targets."
             )
 
 

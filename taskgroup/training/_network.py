@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from taskgroup._artifact import read_arrays, write_arrays
+from taskgroup._display import brief
 from taskgroup.data import InputSchema
 from taskgroup.exceptions import ArtifactError
 from taskgroup.grouping import Grouping
@@ -27,6 +28,7 @@ State = dict[str, NDArray[Any]]
 MakeEncoder = Callable[[], nn.Module]
 
 
+@brief
 @dataclass(frozen=True)
 class Network:
     """What is needed to build a network anew, but its weights.

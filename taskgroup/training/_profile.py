@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from taskgroup._artifact import content_hash, json_ready, result_versions, write_text
-from taskgroup._validation import check_int
+from taskgroup._validation import check_int, check_type
 from taskgroup.cost import Cost
 from taskgroup.data import TaskTable
 from taskgroup.datamaps import DataMaps
@@ -57,6 +57,11 @@ class Profile:
     history: list[dict[str, Any]]
     network: Network
     cost: Cost
+
+    def __repr__(self) -> str:
+        losses = [row["valid_loss"] for row in self.history if row["valid_loss"] is not None]
+        best = f", least validation loss {min(losses):.4g}" if losses else ""
+        return f"Profile({self.maps!r}{best})"
 
     def save(self, run_dir: str | os.PathLike[str]) -> None:
         """Write ``datamaps.safetensors``, ``profile/model.safetensors`` and ``profile/history.jsonl`` atomically."""
@@ -146,6 +151,7 @@ def profile(
     >>> found.maps.confidence.shape, len(found.history)
     ((36, 2), 3)
     """
+    check_type("table", table, TaskTable, "Make one with `taskgroup.load_table`.")
     check_int("epochs", epochs, low=1)
     check_int("repeats", repeats, low=1)
     if checkpoint is not None and repeats > 1:
