@@ -61,6 +61,8 @@ def ours(table: TaskTable, jobs: int) -> dict[str, Any]:
         "honest": {name: float(measured.by_seed.mean()) for name, measured in main["honest"].items()},
         "n_groups": grouping.n_groups,
         "answer": str(result.plan.answer),
+        "gains": {key: dict(row) for key, row in result.plan.gains.items()},
+        "open": [dict(row) for row in result.plan.answer.open],
         "weights": dict(result.plan.common),
         "seconds": {name: cost["train_seconds"] for name, cost in result.ledger["methods"].items()},
         "left_out": result.ledger["left_out"],
@@ -232,6 +234,28 @@ def report(rows: list[dict[str, Any]]) -> None:
         print(f"| {name} | {len(plan)} | " + " | ".join(f"{gap:+.4f}" for gap in gaps[-1]) + " |")
     if gaps:
         print("| mean | | " + " | ".join(f"{gap:+.4f}" for gap in np.mean(gaps, axis=0)) + " |")
+    decided(rows)
+
+
+def decided(rows: list[dict[str, Any]]) -> None:
+    """Print how often a question of the answer is decided, and how often the other splits of a set agree."""
+    signs: dict[tuple[str, str], list[tuple[int, float]]] = {}  # (question, set) -> (call, mean gain) of every split
+    for row in rows:
+        for question, gain in row["scores"].get("gains", {}).items() if row["part"] == "ours" else ():
+            low, high = gain["ci95"]
+            signs.setdefault((question, row["set"]), []).append((int(low > 0) - int(high < 0), gain["mean"]))
+    print("\n| plan against | answers | decided | agreed to by the mean of the other splits |\n|---|---|---|---|")
+    for question in dict.fromkeys(question for question, _ in signs):
+        some = [splits for (asked, _), splits in signs.items() if asked == question]
+        calls = [call for splits in some for call, _ in splits]
+        agreed, asked = 0, 0
+        for splits in some:
+            for s, (call, _) in enumerate(splits):
+                others = [gain for o, (_, gain) in enumerate(splits) if o != s]
+                if call and others:
+                    asked += 1
+                    agreed += int(np.sign(np.mean(others)) == call)
+        print(f"| {question} | {len(calls)} | {sum(map(abs, calls))} | {agreed} of {asked} |")
 
 
 def _mean(by_set: dict[str, list[float]]) -> float:
