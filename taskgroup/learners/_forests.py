@@ -34,6 +34,7 @@ __all__ = ["ExtraTrees", "RandomForest"]
 _ROWS = 2048  # rows that pass through all trees at a time
 _PER_TASK_WORK = 500_000  # tasks x rows x features tried, above which a forest per task is not tried unasked
 _WORK = 5_000_000  # ... above which controls of groups are not
+_GROUPED_WORK = 2_000_000  # groups x rows x features tried, above which the slower kind is not fitted in our groups
 _MANY = 60_000  # tasks x rows, above which half as many trees will do
 
 
@@ -135,9 +136,15 @@ class RandomForest(_Forest):
     about: ClassVar[str] = "random forests"
 
     def declines(self, arm: str, sizes: Sequence[int], examples: Examples) -> str | None:
-        """Return that the controls of groups are fitted with extremely randomised trees."""
+        """Return that extremely randomised trees are fitted in controls, and in our groups where there is much to do."""
         if arm in ("per-task", "random-groups", "label-groups"):
             return "controls are fitted with extra-trees; ask for it with --arms"
+        n_rows, n_features = examples.inputs.scaled.shape
+        if arm == "grouped" and len(sizes) * n_rows * n_features**0.5 > _GROUPED_WORK:
+            return (
+                f"{len(sizes)} groups on {n_rows:,} rows of {n_features:,} features take long, and extra-trees are "
+                "faster; ask for it with --arms grouped"
+            )
         return None
 
     def _estimator(self, n_trees: int, seed: int) -> Any:
