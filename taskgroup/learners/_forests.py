@@ -136,7 +136,7 @@ class RandomForest(_Forest):
     about: ClassVar[str] = "random forests"
 
     def declines(self, arm: str, sizes: Sequence[int], examples: Examples) -> str | None:
-        """Return that extremely randomised trees are fitted in controls, and in our groups where there is much to do."""
+        """Return that extremely randomised trees are fitted in controls, and in our groups where they save much."""
         if arm in ("per-task", "random-groups", "label-groups"):
             return "controls are fitted with extra-trees; ask for it with --arms"
         n_rows, n_features = examples.inputs.scaled.shape
