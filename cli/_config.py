@@ -18,7 +18,7 @@ def read_config(ctx: click.Context, param: click.Parameter, value: str | None) -
         return
     try:
         document = tomllib.loads(Path(value).read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError, OSError) as error:
         raise click.BadParameter(f"{value}: not valid TOML ({error}).", ctx, param) from None
     commands = _commands(ctx)
     tables = {key: item for key, item in document.items() if isinstance(item, dict)}

@@ -20,11 +20,13 @@ from typing import Any
 
 import numpy as np
 
-from taskgroup.exceptions import ArtifactError
+from taskgroup._documents import check_document
+from taskgroup.exceptions import ArtifactError, TaskGroupError
 
 __all__ = [
     "FORMAT_VERSION",
     "TEMPORARY",
+    "artefact",
     "atomic_path",
     "content_hash",
     "file_hash",
@@ -92,11 +94,14 @@ def read_json(path: str | os.PathLike[str], kind: str) -> dict[str, Any]:
         document = json.loads(source.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ArtifactError(f"{source}: no such file; run the step that writes it first.") from None
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except OSError as error:
+        raise ArtifactError(f"{source}: cannot be read ({error.strerror or error}).") from None
+    except (ValueError, RecursionError) as error:  # also bytes that are no text, and numbers of thousands of digits
         raise ArtifactError(f"{source}: not valid JSON ({error}); the file is damaged, write it again.") from None
     if not isinstance(document, dict):
         raise ArtifactError(f"{source}: expected a JSON object, got {type(document).__name__}.")
     _check_header(source, kind, document.get("format"), document.get("format_version"))
+    check_document(source, kind, document)
     return document
 
 
@@ -135,12 +140,30 @@ def read_arrays(
     try:
         with safe_open(source, framework="np") as handle:
             document = json.loads((handle.metadata() or {}).get("taskgroup", "{}"))
-    except (SafetensorError, json.JSONDecodeError, OSError) as error:
+        if not isinstance(document, dict):
+            raise ValueError("its document is no JSON object")
+    except (SafetensorError, ValueError, RecursionError, OSError) as error:
         raise ArtifactError(
             f"{source}: not a readable safetensors file ({error}); it is damaged or truncated, write it again."
         ) from None
     _check_header(source, kind, document.get("format"), document.get("format_version"))
     return _map_tensors(source, only), document
+
+
+@contextmanager
+def artefact(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Turn whatever goes wrong while objects are made of a file's content into an error that names the file."""
+    try:
+        yield
+    except TaskGroupError as error:
+        if isinstance(error, ArtifactError):
+            raise
+        raise ArtifactError(f"{path}: {error}") from error
+    except (ArithmeticError, AssertionError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError,
+            ValueError) as error:  # fmt: skip
+        raise ArtifactError(
+            f"{path}: does not hold what it must ({type(error).__name__}: {error}); it is damaged, write it again."
+        ) from error
 
 
 def content_hash(*parts: Any) -> str:
@@ -221,6 +244,8 @@ def _map_tensors(source: Path, only: tuple[str, ...] | None) -> Arrays:
     for name, entry in header.items():
         if name == "__metadata__" or (only is not None and not name.startswith(only)):
             continue
+        if entry["dtype"] not in dtypes:
+            raise ArtifactError(f"{source}: array {name!r} must be of a known type; got {entry['dtype']}.")
         dtype, shape = np.dtype(dtypes[entry["dtype"]]), tuple(entry["shape"])
         start, end = (8 + length + offset for offset in entry["data_offsets"])
         arrays[name] = np.empty(shape, dtype) if 0 in shape else whole[start:end].view(dtype).reshape(shape)

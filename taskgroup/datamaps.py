@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from taskgroup._artifact import content_hash, read_arrays, write_arrays
+from taskgroup._artifact import artefact, content_hash, read_arrays, write_arrays
 from taskgroup._display import clipped, html_table
 from taskgroup._validation import check_int, check_matrix
 from taskgroup.exceptions import InvalidInputError, MissingDependencyError
@@ -270,8 +270,9 @@ class DataMaps:
             When the file is missing, damaged, or of another format or version.
         """
         arrays, document = read_arrays(path, "datamaps")
-        tasks = TaskSet.from_list(document["tasks"])
-        return cls(tasks, ddof=int(document["ddof"]), info=document["info"], **arrays)
+        with artefact(path):
+            tasks = TaskSet.from_list(document["tasks"])
+            return cls(tasks, ddof=int(document["ddof"]), info=document["info"], **arrays)
 
 
 _OPTIONAL = ("correctness", "forgetting", "aleatoric", "margin", "targets")

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from taskgroup._artifact import content_hash, read_json, write_json
+from taskgroup._artifact import artefact, content_hash, read_json, write_json
 from taskgroup._display import clipped, html_table
 from taskgroup._validation import check_int, check_matrix
 from taskgroup.exceptions import InvalidInputError
@@ -180,14 +180,15 @@ class Grouping:
             When the file is missing, damaged, or of another format or version.
         """
         document = read_json(path, "grouping")
-        return cls(
-            TaskSet.from_list(document["tasks"]),
-            np.asarray(document["membership"], dtype=np.float64),
-            isolated=document["isolated"],
-            stability=document["stability"],
-            selection=document["selection"],
-            info=document["info"],
-        )
+        with artefact(path):
+            return cls(
+                TaskSet.from_list(document["tasks"]),
+                np.asarray(document["membership"], dtype=np.float64),
+                isolated=document["isolated"],
+                stability=document["stability"],
+                selection=document["selection"],
+                info=document["info"],
+            )
 
 
 def canonical_labels(labels: ArrayLike) -> NDArray[np.int64]:

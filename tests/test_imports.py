@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[1] / "taskgroup"
 # Lower first. A module may import from its own piece and from any row above; pieces of one row do not know each other,
 # but for the first two rows, whose modules build on each other without a circle (a test of its own).
 LAYERS = [
-    {"exceptions", "_artifact", "_display", "_lock", "_processes", "_validation", "cost"},
+    {"exceptions", "_artifact", "_display", "_documents", "_lock", "_memory", "_processes", "_validation", "cost"},
     {"tasks", "datamaps", "exchange", "features", "grouping", "data", "scoring"},
     {"gain"},
     {"cluster", "tracker", "models", "plan", "report"},

@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
+from taskgroup._memory import check_memory
 from taskgroup.data._csv import open_text
 from taskgroup.exceptions import InvalidInputError
 
@@ -55,6 +56,7 @@ def read_arff(path: Path) -> Any:
                 )
         return pd.DataFrame(rows, columns=names, dtype=object)
     # In a sparse row an attribute that is left out has the value 0, or the first value of a nominal one.
+    check_memory(f"{path.name}: {len(lines):,} sparse rows of {len(names):,} attributes", 16 * len(lines) * len(names))
     cells = np.empty((len(lines), len(names)), object)
     cells[:] = [nominal.get(name, ("0",))[0] for name in names]
     for i, row in enumerate(csv.reader((line.strip("{} \t") for line in lines), quotechar="'", skipinitialspace=True)):

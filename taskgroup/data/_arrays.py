@@ -5,6 +5,7 @@ Sparse features are made dense, for the models' inputs are; a matrix that would 
 
 from __future__ import annotations
 
+import math
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,15 +14,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from taskgroup._memory import check_memory
 from taskgroup.data._assemble import Pieces, assemble
 from taskgroup.data._column import Column
+from taskgroup.data._csv import open_binary
 from taskgroup.data._options import ReadOptions, check_column
 from taskgroup.data._parts import Parts, by_column
 from taskgroup.data._reading import Ignored, Note
 from taskgroup.data._roles import column_notes, expand
 from taskgroup.data._table import TaskTable
 from taskgroup.data._targets import minus_one_is_missing, read_target
-from taskgroup.exceptions import InvalidInputError
+from taskgroup.exceptions import InvalidInputError, TaskGroupError
 
 __all__ = ["dense", "is_svmlight", "open_arrays", "read_svmlight", "table_of_arrays"]
 
@@ -44,7 +47,7 @@ def open_arrays(path: Path) -> dict[str, Any]:
         arrays = {}
         for file in sorted(path.iterdir()):
             if file.suffix == ".npy":
-                arrays[file.stem] = _guarded(file, lambda file: np.load(file, allow_pickle=False))
+                arrays[file.stem] = _guarded(file, _open_npy)
             elif file.suffix == ".npz":
                 inner = _open_npz(file)
                 arrays[file.stem] = _sparse(inner) if "indptr" in inner else inner.get("X", inner.get("arr_0"))
@@ -77,13 +80,11 @@ def is_svmlight(path: Path) -> bool:
 
 def read_svmlight(path: Path) -> dict[str, Any]:
     """Return ``X`` as a sparse matrix and ``Y`` of an svmlight file; several labels a row make one task for each."""
-    from sklearn.datasets import load_svmlight_file
-
     try:
-        X, labels = load_svmlight_file(str(path))
+        X, labels = _svmlight(path, multilabel=False)
     except ValueError:
         try:
-            X, labels = load_svmlight_file(str(path), multilabel=True)
+            X, labels = _svmlight(path, multilabel=True)
         except ValueError as error:
             raise InvalidInputError(f"{path.name}: cannot be read as svmlight text ({error}).") from None
     if not isinstance(labels, list):
@@ -93,6 +94,14 @@ def read_svmlight(path: Path) -> dict[str, Any]:
     for i, row in enumerate(labels):
         Y[i, np.searchsorted(found, row)] = 1.0
     return {"X": X, "Y": Y, "task_names": [f"label_{label:g}" for label in found], "_plain": True}
+
+
+def _svmlight(path: Path, *, multilabel: bool) -> tuple[Any, Any]:
+    from sklearn.datasets import load_svmlight_file
+
+    with open_binary(path) as handle:
+        X, labels = load_svmlight_file(handle, multilabel=multilabel)
+    return X, labels
 
 
 def dense(where: str, X: Any) -> NDArray[Any]:
@@ -106,6 +115,7 @@ def dense(where: str, X: Any) -> NDArray[Any]:
             f"dense, and more than {DENSE_LIMIT >> 30} are refused; keep the features that most rows have, or reduce "
             "them (for text: TruncatedSVD)."
         )
+    check_memory(f"{where}: sparse features made dense", n_bytes)
     plain: NDArray[np.float32] = X.astype(np.float32).toarray()
     return plain
 
@@ -210,28 +220,59 @@ def _unused(arrays: Mapping[str, Any], options: ReadOptions) -> list[Note]:
     return [Note(f"array {name!r} is not used") for name in rest]
 
 
+def _open_npy(path: Path) -> NDArray[Any]:
+    with open(path, "rb") as handle:
+        _check_header(path.name, handle)
+    array: NDArray[Any] = np.load(path, allow_pickle=False)
+    return array
+
+
 def _open_npz(path: Path) -> dict[str, NDArray[Any]]:
     if not zipfile.is_zipfile(path):
         raise InvalidInputError(f"{path.name}: damaged or truncated npz file (not a zip archive).")
 
     def load(path: Path) -> dict[str, NDArray[Any]]:
         with open(path, "rb") as handle, np.load(handle, allow_pickle=False) as archive:
+            _check_headers(path.name, archive.zip)
             return {name: archive[name] for name in archive.files}
 
     arrays: dict[str, NDArray[Any]] = _guarded(path, load)
     return arrays
 
 
+def _check_headers(where: str, archive: zipfile.ZipFile) -> None:
+    """Raise when the arrays of an npz, by their headers, would take too much memory."""
+    total = 0
+    for info in archive.infolist():
+        if not info.filename.endswith(".npy"):
+            continue
+        with archive.open(info) as handle:
+            total += _check_header(f"{where}: array {info.filename.removesuffix('.npy')!r}", handle)
+    check_memory(f"{where}: all arrays together", total)
+
+
+def _check_header(where: str, handle: Any) -> int:
+    """Return the bytes of an array by the header of its npy, after checking that they may be taken."""
+    major, _ = np.lib.format.read_magic(handle)
+    read = np.lib.format.read_array_header_1_0 if major == 1 else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read(handle)
+    size = math.prod(shape) * dtype.itemsize
+    check_memory(f"{where} of shape {shape}", size)
+    return size
+
+
 def _guarded(path: Path, load: Any) -> Any:
     try:
         return load(path)
     except ValueError as error:
+        if isinstance(error, TaskGroupError):
+            raise
         if "pickle" in str(error).lower():
             raise InvalidInputError(
                 f"{path.name}: holds pickled objects, which are never loaded; save plain numbers and strings instead."
             ) from None
         raise InvalidInputError(f"{path.name}: damaged npz file ({error}).") from None
-    except (zipfile.BadZipFile, EOFError, OSError) as error:  # damage inside the archive
+    except Exception as error:  # damage inside the archive
         raise InvalidInputError(f"{path.name}: damaged or truncated npz file ({error}).") from None
 
 
@@ -239,6 +280,12 @@ def _sparse(arrays: Mapping[str, Any]) -> Any:
     from scipy import sparse
 
     kind = str(np.asarray(arrays["format"]).astype(str))
+    shape = tuple(int(size) for size in np.atleast_1d(arrays["shape"]))
+    indices, indptr = np.asarray(arrays["indices"]), np.asarray(arrays["indptr"])
+    if len(shape) != 2 or min(shape) < 0 or (indptr < 0).any() or (np.diff(indptr) < 0).any():
+        raise InvalidInputError("a sparse matrix must have a shape of two sizes, and row starts that do not fall.")
+    if len(indices) and not (indices.min() >= 0 and indices.max() < shape[0 if kind == "csc" else 1]):
+        raise InvalidInputError(f"indices of a sparse matrix must lie within its shape {shape}.")
     make = sparse.csc_matrix if kind == "csc" else sparse.csr_matrix
     return make((arrays["data"], arrays["indices"], arrays["indptr"]), shape=tuple(arrays["shape"])).tocsr()
 

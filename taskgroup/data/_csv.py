@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, TextIO, cast
 
 from taskgroup.data._cells import Decimal, Marks
+from taskgroup.data._guard import Bounded
 from taskgroup.exceptions import InvalidInputError
 
 __all__ = ["COMPRESSED", "open_binary", "open_text", "read_csv"]
@@ -74,7 +75,11 @@ def read_csv(path: Path, marks: Marks, decimal: Decimal | None = None) -> tuple[
 
 
 def open_binary(path: Path) -> BinaryIO:
-    """Return a file opened for reading bytes, decompressed where its name says so."""
+    """Return a file opened for reading bytes, decompressed where its name says so; no more than may be held."""
+    return io.BufferedReader(Bounded(path.name, _unpacked(path)), 1 << 20)
+
+
+def _unpacked(path: Path) -> BinaryIO:
     if path.suffix.lower() == ".zip":
         archive = zipfile.ZipFile(path)
         members = [name for name in archive.namelist() if not name.endswith("/") and not name.startswith("__MACOSX")]

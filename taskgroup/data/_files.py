@@ -6,16 +6,19 @@ Pandas and its engines do the reading; an engine that is not installed is asked 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from lzma import LZMAError
+from functools import partial
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
+from zipfile import ZipFile, is_zipfile
 
+from taskgroup._memory import check_memory
 from taskgroup.data._arff import read_arff
 from taskgroup.data._cells import Decimal, Marks
-from taskgroup.data._csv import COMPRESSED, open_text, read_csv
+from taskgroup.data._csv import COMPRESSED, open_binary, open_text, read_csv
+from taskgroup.data._guard import reading
 from taskgroup.exceptions import InvalidInputError, MissingDependencyError
 
 __all__ = ["READERS", "Frame", "is_frame_file", "read_frame"]
@@ -59,19 +62,18 @@ def read_frame(path: Path, marks: Marks, decimal: Decimal | None = None) -> Fram
         raise InvalidInputError(f"{path.name}: unknown kind of file; expected {known}, npz or svm.")
     _check_nature(path)
     try:
-        frame = reader(path, marks, decimal)
+        with reading(path.name):
+            frame = reader(path, marks, decimal)
     except MissingDependencyError:
         raise
-    except ImportError as error:
+    except InvalidInputError as error:
+        if not isinstance(error.__cause__, ImportError):
+            raise
         extra = "excel" if _ending(path) in (".xlsx", ".xls", ".ods") else "parquet"
         raise MissingDependencyError(
-            f"{path.name}: {_ending(path).lstrip('.')} files need {error.name or 'another package'}; install it with "
-            f"the extra [{extra}]."
+            f"{path.name}: {_ending(path).lstrip('.')} files need {error.__cause__.name or 'another package'}; install "
+            f"it with the extra [{extra}]."
         ) from None
-    except InvalidInputError:
-        raise
-    except (UnicodeDecodeError, EOFError, OSError, LZMAError, ValueError, BadZipFile) as error:
-        raise InvalidInputError(f"{path.name}: cannot be read ({error}).") from None
     if not len(frame.data):
         raise InvalidInputError(f"{path.name}: no data rows.")
     return Frame(named(frame.data, path.name), frame.decimal, frame.note, frame.classes)
@@ -143,10 +145,23 @@ def _parquet(path: Path, marks: Marks, decimal: Decimal | None) -> Frame:
     except ImportError:
         raise ImportError(name="pyarrow") from None
     try:
+        if _ending(path) == ".parquet":
+            _check_parquet(path)
         read = pd.read_parquet if _ending(path) == ".parquet" else pd.read_feather
         return Frame(read(path))
     except pyarrow.ArrowInvalid as error:
         raise InvalidInputError(f"{path.name}: not a readable {_ending(path).lstrip('.')} file ({error}).") from None
+
+
+def _check_parquet(path: Path) -> None:
+    """Raise when a parquet file would take too much memory by what its footer says."""
+    from pyarrow import parquet
+
+    with parquet.ParquetFile(path) as file:
+        facts = file.metadata
+        cells = facts.num_rows * facts.num_columns
+        unpacked = sum(facts.row_group(g).total_byte_size for g in range(facts.num_row_groups))
+    check_memory(f"{path.name}: {facts.num_rows:,} rows of {facts.num_columns:,} columns", max(8 * cells, 2 * unpacked))
 
 
 def _json_lines(path: Path, marks: Marks, decimal: Decimal | None) -> Frame:
@@ -155,11 +170,40 @@ def _json_lines(path: Path, marks: Marks, decimal: Decimal | None) -> Frame:
     with open_text(path) as handle:
         begin = handle.read(1 << 16).lstrip("\ufeff \r\n\t")
     lines = begin.startswith("{") and "\n{" in begin.replace("\r", "\n")
-    return Frame(pd.read_json(path, lines=lines or (begin[:1] == "{" and _ending(path) != ".json"), dtype=False))
+    with open_binary(path) as handle:
+        data = pd.read_json(handle, lines=lines or (begin[:1] == "{" and _ending(path) != ".json"), dtype=False)
+    return Frame(data)
+
+
+_CELL = re.compile(rb'r="([A-Z]{1,3})(\d{1,7})"')
+
+
+def _check_workbook(path: Path) -> None:
+    """Raise when a workbook would take too much memory, by its unpacked size and by the farthest cell of its sheets."""
+    if not is_zipfile(path):
+        return
+    with ZipFile(path) as archive:
+        check_memory(f"{path.name}: the unpacked workbook", 4 * sum(info.file_size for info in archive.infolist()))
+        for info in archive.infolist():
+            if not info.filename.startswith("xl/worksheets/sheet"):
+                continue
+            width = height = 0
+            with archive.open(info) as handle:
+                rest = b""
+                for piece in iter(partial(handle.read, 1 << 20), b""):
+                    for letters, row in _CELL.findall(rest + piece):
+                        column = 0
+                        for letter in letters:
+                            column = 26 * column + letter - 64
+                        width, height = max(width, column), max(height, int(row))
+                    rest = piece[-16:]
+            check_memory(f"{path.name}: {height:,} rows of {width:,} columns", 24 * width * height)
 
 
 def _excel(path: Path, marks: Marks, decimal: Decimal | None) -> Frame:
     import pandas as pd
+
+    _check_workbook(path)
 
     with pd.ExcelFile(path) as book:
         sheet, *others = book.sheet_names

@@ -19,6 +19,7 @@ from taskgroup.data._column import ColumnReader
 from taskgroup.data._digits import digits_arrays
 from taskgroup.data._files import Frame, named, read_frame, read_saved_dataset
 from taskgroup.data._frames import coded_words
+from taskgroup.data._guard import reading
 from taskgroup.data._options import check_column
 from taskgroup.data._schema import InputSchema
 from taskgroup.exceptions import InvalidInputError
@@ -90,6 +91,11 @@ def read_inputs(source: Any, schema: InputSchema, *, id: str | None = None, id_i
     id_if_there : str, optional
         The same where `id` is not given, if the source has it.
     """
+    with reading(source_name(source)):
+        return _read(source, schema, id, id_if_there)
+
+
+def _read(source: Any, schema: InputSchema, id: str | None, id_if_there: str | None) -> Inputs:
     where = source_name(source)
     if isinstance(source, (str, os.PathLike)):
         if str(source) == "digits":

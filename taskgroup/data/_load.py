@@ -18,6 +18,7 @@ from taskgroup.data._cells import Decimal, Marks
 from taskgroup.data._digits import digits_arrays
 from taskgroup.data._files import Frame, named, read_frame, read_saved_dataset
 from taskgroup.data._frames import table_of_frame
+from taskgroup.data._guard import reading
 from taskgroup.data._inputs import as_frame, read_is_dataset, source_name
 from taskgroup.data._options import ReadOptions, check_column
 from taskgroup.data._parts import Parts
@@ -119,6 +120,11 @@ def load_table(
         Marks(tuple(map(str, missing)), tuple(not_missing)), decimal, id, split, group_split, time_split, weight,
         None if long is None else cast(tuple[str, str, str], tuple(long)), deduplicate, valid, test, random_state,
     )  # fmt: skip
+    with reading(source_name(source)):
+        return _load(source, options)
+
+
+def _load(source: Any, options: ReadOptions) -> TaskTable:
     if isinstance(source, Mapping) and {"train", "valid", "test"} & set(source):
         return _load_parts(source, options)
     if isinstance(source, tuple) and len(source) == 2:

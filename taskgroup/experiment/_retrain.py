@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from taskgroup._artifact import write_json
+from taskgroup._artifact import file_hash, write_json
 from taskgroup._lock import writing
 from taskgroup._validation import check_choice, check_int, check_type
 from taskgroup.arms import DEFAULT_ARMS, Answers, Question, make_arms
@@ -279,9 +279,11 @@ def _write_serving(
 ) -> None:
     """Write what a fresh process needs to answer: the tasks, what inputs look like, and the models of every method."""
     used = {name: served[name] for name in choice.methods_in_use}
+    paths = {path: folder / f"{path}.safetensors" for rows in used.values() for path in (row["path"] for row in rows)}
+    files = {path: {"sha256": file_hash(file), "bytes": file.stat().st_size} for path, file in paths.items()}
     write_json(
         folder / "serving.json", "serving",
-        {"tasks": table.tasks.to_list(), "schema": table.schema.to_dict(), "methods": used},
+        {"tasks": table.tasks.to_list(), "schema": table.schema.to_dict(), "methods": used, "files": files},
     )  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, softmax
 
-from taskgroup._artifact import read_json
+from taskgroup._artifact import artefact, file_hash, read_json
 from taskgroup._validation import check_finite, check_matrix
 from taskgroup.data import InputSchema, read_inputs
 from taskgroup.exceptions import ArtifactError
@@ -74,6 +74,11 @@ class Plan:
         folder = Path(run_dir)
         choice = PlanChoice.load(folder / "plan.json")
         serving = read_json(folder / "models" / "serving.json", "serving")
+        with artefact(folder):
+            return cls._of(folder, choice, serving, own, mapped)
+
+    @classmethod
+    def _of(cls, folder: Path, choice: PlanChoice, serving: Mapping[str, Any], own: Any, mapped: bool) -> Plan:
         tasks, schema = TaskSet.from_list(serving["tasks"]), InputSchema.from_dict(serving["schema"])
         if tuple(choice.tasks) != tasks.names:
             raise ArtifactError(f"{folder}: plan.json and models/serving.json hold different tasks; retrain again.")
@@ -86,11 +91,12 @@ class Plan:
             shares = []
             for row in serving["methods"][name]:
                 if row["path"] not in files:
-                    kind, saved = read_models(folder / "models" / f"{row['path']}.safetensors")
+                    kind, saved = read_models(_own_file(folder, row["path"], serving["files"]))
                     if not mapped:
                         saved = [Saved({k: np.array(a) for k, a in one.arrays.items()}, one.document) for one in saved]
                     files[row["path"]] = [learner_class(kind).load(one, context) for one in saved]
                 shares.append(_Share(files[row["path"]][row["model"]], row["weights"]))
+            _check_answers(folder, name, shares, choice)
             methods[name] = tuple(shares)
         return cls(tasks, schema, choice, methods)
 
@@ -166,3 +172,32 @@ class Plan:
                 weights, np.float32
             )
         return packed
+
+
+def _own_file(folder: Path, name: str, files: Mapping[str, Mapping[str, Any]]) -> Path:
+    """Return the file of some models after checking that it is the one that the run wrote."""
+    path = folder / "models" / f"{name}.safetensors"
+    if ".." in path.parts or os.path.isabs(name):
+        raise ArtifactError(f"{folder}: models/serving.json names {name!r}, which is not in the run directory.")
+    if not path.is_file():
+        raise ArtifactError(f"{path}: no such file; retrain again.")
+    known = files.get(name)
+    if known is None or path.stat().st_size != known["bytes"] or file_hash(path) != known["sha256"]:
+        raise ArtifactError(f"{path}: is not the file that models/serving.json is about; retrain again.")
+    return path
+
+
+def _check_answers(folder: Path, method: str, shares: Sequence[_Share], choice: PlanChoice) -> None:
+    """Raise unless models of a method answer for every task that the plan uses it for, with weights summing to 1."""
+    total: dict[str, float] = {}
+    for share in shares:
+        for task, weight in share.weights.items():
+            if task not in share.model.tasks or weight < 0:
+                raise ArtifactError(f"{folder}: a model of {method!r} has no answer for task {task!r}; retrain again.")
+            total[task] = total.get(task, 0.0) + weight
+    for task, row in choice.tasks.items():
+        if row["weights"].get(method) and not abs(total.get(task, 0.0) - 1) < 1e-6:
+            raise ArtifactError(
+                f"{folder}: weights of the models of {method!r} for task {task!r} must sum to 1; got "
+                f"{total.get(task, 0.0):g}; retrain again."
+            )

@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from taskgroup._artifact import read_arrays, read_json, write_arrays, write_json
+from taskgroup._artifact import artefact, read_arrays, read_json, write_arrays, write_json
 from taskgroup.cost import Cost
 from taskgroup.exceptions import ArtifactError
 from taskgroup.experiment._work import Result, Unit
@@ -47,7 +47,7 @@ class Store:
         if not path.is_file():
             return False
         _, document = read_arrays(path, "unit", only=())
-        if document["key"] == key:
+        if document.get("key") == key:
             return True
         if self.resume:
             raise ArtifactError(
@@ -72,11 +72,13 @@ class Store:
     def get(self, unit: Unit) -> Result:
         """Return what a finished unit gave, without its models."""
         arrays, document = read_arrays(self.path(unit), "unit", only=("honest/", "test/"))
-        n_models = len(document["tasks"])
-        honest, test = (
-            [arrays[f"{name}/{m}"] for m in range(n_models) if f"{name}/{m}" in arrays] for name in ("honest", "test")
-        )
-        return Result(honest, test, [Cost(**cost) for cost in document["costs"]])
+        with artefact(self.path(unit)):
+            n_models = len(document["tasks"])
+            honest, test = (
+                [arrays[f"{name}/{m}"] for m in range(n_models) if f"{name}/{m}" in arrays]
+                for name in ("honest", "test")
+            )
+            return Result(honest, test, [Cost(**cost) for cost in document["costs"]])
 
     def start(self, path: str) -> Saved:
         """Return the model of a finished unit of one model."""
@@ -102,8 +104,9 @@ def read_models(path: Path) -> tuple[str, list[Saved]]:
     """
     arrays, document = read_arrays(path, "unit")
     models = []
-    for m, facts in enumerate(document["models"]):
-        prefix = f"model/{m}/"
-        own = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
-        models.append(Saved(own, facts))
-    return document["learner"], models
+    with artefact(path):
+        for m, facts in enumerate(document["models"]):
+            prefix = f"model/{m}/"
+            own = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+            models.append(Saved(own, facts))
+        return document["learner"], models

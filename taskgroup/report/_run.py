@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from taskgroup._artifact import read_arrays, read_json
+from taskgroup._artifact import artefact, read_arrays, read_json
 from taskgroup._display import brief
 from taskgroup.datamaps import DataMaps
 from taskgroup.exceptions import ArtifactError
@@ -110,7 +110,8 @@ def read_run(run_dir: str | os.PathLike[str]) -> Run:
         raise ArtifactError(f"{path}: this directory holds no artefact of a run; run `taskgroup profile` first.")
     similarity = None
     if (path / "similarity.safetensors").exists():
-        similarity = np.asarray(read_arrays(path / "similarity.safetensors", "similarity")[0]["similarity"])
+        with artefact(path / "similarity.safetensors"):
+            similarity = np.asarray(read_arrays(path / "similarity.safetensors", "similarity")[0]["similarity"])
     _check_same_tasks(path, maps, grouping, similarity)
     values, positives = _read_values(path / "scores.csv", (found["scores"] or {}).get("main_metric", {}))
     return Run(
@@ -138,7 +139,7 @@ def _read_values(path: Path, main_metric: dict[str, str]) -> tuple[Scores | None
         return None, {}
     values: Scores = {}
     positives: dict[str, int] = {}
-    with open(path, newline="", encoding="utf-8") as handle:
+    with artefact(path), open(path, newline="", encoding="utf-8") as handle:
         lines = csv.reader(handle)
         header = next(lines, [])
         if header != _COLUMNS:
@@ -151,6 +152,6 @@ def _read_values(path: Path, main_metric: dict[str, str]) -> tuple[Scores | None
                     values[task, method, seed, split] = float(value) if value else float("nan")
                     if split == "test" and n_positive:
                         positives[task] = int(n_positive)
-        except ValueError:
+        except (ValueError, csv.Error):
             raise ArtifactError(f"{path}: line {lines.line_num} cannot be read; retrain again.") from None
     return values, positives

@@ -11,7 +11,8 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from taskgroup._artifact import write_text
+from taskgroup._artifact import artefact, write_text
+from taskgroup._lock import writing
 from taskgroup._validation import check_type
 from taskgroup.report import _judgement, _structure
 from taskgroup.report._caveats import caveats
@@ -44,8 +45,9 @@ def write_report(run_dir: str | os.PathLike[str]) -> Path:
     check_type("run_dir", run_dir, (str, os.PathLike), "Pass the run directory, or call the result's `report()`.")
     run = read_run(run_dir)
     page = run.path / "report.html"
-    write_text(page, _render(run, Figures(run.path / "figures")))
-    write_text(run.path / "model_card.md", model_card(run))
+    with artefact(run.path), writing(run.path):
+        write_text(page, _render(run, Figures(run.path / "figures")))
+        write_text(run.path / "model_card.md", model_card(run))
     return page
 
 
