@@ -24,7 +24,6 @@ import numpy as np
 from sklearn.metrics import adjusted_rand_score
 
 from benchmarks import public
-from taskgroup.arms import DEFAULT_ARMS
 from taskgroup.cluster import group_tasks
 from taskgroup.data import TaskTable
 from taskgroup.experiment import retrain
@@ -106,7 +105,7 @@ def run_seed(folder: Path, seed: int, learners: list[str], jobs: int) -> dict[st
     found = profile(table, random_state=seed, **PROFILE)
     grouping = group_tasks(found.maps, k="auto", table=table, random_state=seed)
     common = {"seeds": 1, "random_state": seed, "jobs": jobs}
-    ours = retrain(table, grouping, learners=learners, arms=[*DEFAULT_ARMS], **common)
+    ours = retrain(table, grouping, learners=learners, **common)
     best = retrain(table, truth, methods=["extra-trees/grouped"], learners="extra-trees", **common)
     scores = {method: card_mean(ours.scorecard, method) for method in ours.scorecard.methods}
     scores["extra-trees/true groups"] = card_mean(best.scorecard, "extra-trees/grouped")
