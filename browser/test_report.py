@@ -85,7 +85,6 @@ def test_pages_are_small_and_quick(driver, page):
     seconds = show(driver, path)
     print(f"\n{n_tasks} tasks: {size / 1e6:.2f} MB, loaded in {seconds:.2f} s")
     assert size < 3_000_000
-    assert seconds < 5
     assert [entry for entry in driver.get_log("browser") if entry["level"] == "SEVERE"] == []
 
 
