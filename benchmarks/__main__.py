@@ -82,8 +82,15 @@ def _measured(name: str, data: Path | None, quick: bool, kept: Path | None) -> d
     module = importlib.import_module(f"benchmarks.{name}")
     if kept is not None:
         text = kept.read_text(encoding="utf-8")
-        runs = json.loads(text) if text.startswith("[") else [json.loads(line) for line in text.splitlines()]
-        return {"status": "done", "kept": "made of runs that were kept", "rows": module.rows_of(runs)}
+        try:
+            runs = json.loads(text)
+        except ValueError:
+            runs = [json.loads(line) for line in text.splitlines()]
+        return {
+            "status": "done",
+            "kept": "made of runs that were kept",
+            "rows": module.rows_of([runs] if isinstance(runs, dict) and "seed" in runs else runs),
+        }
     import torch
 
     torch.set_num_threads(1)

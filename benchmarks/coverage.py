@@ -201,10 +201,16 @@ COLUMNS = (
 
 def rows(data: Path | None, quick: bool) -> list[dict[str, Any]]:
     cases, seeds = (list(CASES)[:2], (3,)) if quick else (list(CASES), (2, 3, 5))
+    return rows_of({name: {n: study(CASES[name], n, 20 if quick else 200) for n in seeds} for name in cases})
+
+
+def rows_of(kept: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return a row for every case and number of seeds."""
     return [
-        {"case": name, "seeds": n, **{c: figures.get(c) for c in COLUMNS}}
-        for name in cases for n in seeds for figures in [study(CASES[name], n, 20 if quick else 200)]
-    ]  # fmt: skip
+        {"case": name, "seeds": int(n), **{column: figures.get(column) for column in COLUMNS}}
+        for name, by_seeds in kept.items()
+        for n, figures in by_seeds.items()
+    ]
 
 
 def main() -> None:
