@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import sys
 import time
 import warnings
@@ -40,7 +41,9 @@ class Output:
     def note(self, text: str) -> None:
         """Say one line on stderr, unless quiet."""
         if not self.quiet:
-            self._err.print(text, markup=False)
+            from taskgroup._display import printable
+
+            self._err.print(printable(text), markup=False)
 
     def next_step(self, command: str) -> None:
         """Name the command that comes next."""
@@ -51,13 +54,16 @@ class Output:
         if self.as_json:
             from taskgroup._artifact import json_ready
 
-            sys.stdout.write(json.dumps(json_ready(document), indent=1, allow_nan=False, ensure_ascii=False) + "\n")
+            text = json.dumps(json_ready(document), indent=1, allow_nan=False, ensure_ascii=False)
+            sys.stdout.write(re.sub("[\x7f-\x9f]", lambda found: f"\\u{ord(found[0]):04x}", text) + "\n")
         else:
             show()
 
     def line(self, text: str = "", style: str | None = None, *, wrap: bool = True) -> None:
         """Print one line on stdout, broken at the width of the page unless ``wrap`` is off."""
-        self._out.print(text, style=style, markup=False, soft_wrap=not wrap)
+        from taskgroup._display import printable
+
+        self._out.print(printable(text), style=style, markup=False, soft_wrap=not wrap)
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         """Print a table on stdout, columns in the order of their importance: what does not fit is left out, and named.
@@ -67,14 +73,16 @@ class Output:
         from rich.table import Table
         from rich.text import Text
 
-        from taskgroup._display import cell
+        from taskgroup._display import cell, printable
 
-        cells = [[cell(value) for value in row] for row in rows]
+        cells = [[printable(cell(value)) for value in row] for row in rows]
         numeric = [all(isinstance(row[j], (int, float, type(None))) for row in rows) for j in range(len(columns))]
         kept = _fitting(columns, cells, numeric, self._out.width)
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
         for column, right in list(zip(columns, numeric, strict=True))[:kept]:
-            table.add_column(column, justify="right" if right else "left", overflow="fold", no_wrap=right)
+            table.add_column(
+                Text(printable(column)), justify="right" if right else "left", overflow="fold", no_wrap=right
+            )
         for row in cells:
             table.add_row(*map(Text, row[:kept]))
         self.line(title, style="bold")

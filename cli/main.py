@@ -120,9 +120,10 @@ def _say(kind: str, message: str, code: int, *, as_json: bool) -> None:
 
 
 def _one_line(error: Exception) -> str:
+    from taskgroup._display import printable
     from taskgroup.exceptions import TaskGroupError
 
-    text = " ".join(str(error).split())
+    text = printable(" ".join(str(error).split()))
     if isinstance(error, (TaskGroupError, OSError)):
         return text
     return f"unexpected {type(error).__name__}: {text} (--debug shows where)"

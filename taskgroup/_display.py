@@ -5,15 +5,17 @@ from __future__ import annotations
 import html
 import math
 import numbers
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any, TypeVar
 
-__all__ = ["brief", "cell", "clipped", "html_page", "html_table"]
+__all__ = ["brief", "cell", "clipped", "html_page", "html_table", "printable"]
 
 _C = TypeVar("_C", bound=type)
 
 _LONGEST = 1200  # characters of a short text
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _ROWS = 30  # rows of a table in a notebook
 
 _STYLE = """\
@@ -60,6 +62,17 @@ def _short(value: Any) -> str:
         return text if text and len(text) <= 60 else f"{len(value):,} items"
     text = repr(value)
     return text if len(text) <= 120 else text[:119] + "…"
+
+
+def printable(text: str) -> str:
+    r"""Return a text whose control characters, but for tabs and line ends, and marks of direction are written out.
+
+    Names come from data: what a terminal would obey, or a page would show in another order, is shown instead.
+
+    >>> printable("a\x1b[31mb")
+    'a\\x1b[31mb'
+    """
+    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def clipped(names: Iterable[str], most: int = 4, width: int = 40) -> str:
@@ -115,6 +128,6 @@ def html_page(title: str, parts: Sequence[str]) -> str:
     name = html.escape(title)
     head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{name}</title>'
     body = "\n".join([f"<h1>{name}</h1>", *parts])
-    return (
+    return printable(
         f'<!doctype html>\n<html lang="en"><head>{head}<style>{_STYLE}</style></head>\n<body>\n{body}\n</body></html>\n'
     )

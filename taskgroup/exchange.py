@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from taskgroup._artifact import write_text
+from taskgroup._artifact import artefact, write_text
 from taskgroup.datamaps import UNSEEN, DataMaps, encode_probability
 from taskgroup.exceptions import ArtifactError
 from taskgroup.tasks import Task, TaskSet
@@ -151,7 +151,7 @@ def _read_run(folder: Path) -> list[dict[Any, _Seen]]:
 
 def _read_epoch(path: Path, number: int) -> Iterator[tuple[Any, _Seen]]:
     found: dict[Any, _Seen] = {}
-    with open(path, encoding="utf-8") as file:
+    with artefact(path), open(path, encoding="utf-8") as file:
         for at, line in enumerate(file, start=1):
             if line.strip():
                 guid, gold, logits = _parse(line, number, f"{path}, line {at}")

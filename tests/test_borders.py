@@ -164,3 +164,22 @@ def test_a_report_on_odd_documents_names_them(tmp_path):
     ):
         with pytest.raises(ArtifactError, match=message):
             write_report(_changed(whole, tmp_path / str(number), name, change))
+
+
+def test_control_characters_in_names_are_shown_not_obeyed(tmp_path, capsys):
+    from taskgroup_cli._output import Output
+
+    evil = "\x1b[31m<b>\x07\x9b2J\u202eesrever[bold]"
+    output = Output()
+    output.table(evil, (evil, "n"), [(evil, 1)])
+    output.line(evil)
+    output.note(evil)
+    output.result({"name": evil}, lambda: output.line(evil))
+    said = capsys.readouterr()
+    run = write_synthetic_run(tmp_path / "run", tasks=[evil, "b", "c", "d"], n_groups=2)
+    page = write_report(run).read_text()
+    svg = "".join(path.read_text() for path in (run / "figures").glob("*.svg"))
+    for text in (said.out, said.err, page, svg):
+        assert not set("\x1b\x07\x9b\u202e") & set(text)
+    assert r"\x1b[31m<b>\x07\x9b2J\u202eesrever[bold]" in said.out.replace("\n", "")
+    assert r"\x1b[31m&lt;b&gt;" in page

@@ -135,6 +135,13 @@ class PlanChoice:
                 total = sum(float(weight) for weight in row["weights"].values())
                 if not abs(total - 1) < 1e-6:
                     raise ArtifactError(f"{path}: weights of task {task!r} must sum to 1; got {total:g}.")
+                if any(float(weight) < 0 for weight in row["weights"].values()):
+                    raise ArtifactError(f"{path}: weights of task {task!r} must not be negative.")
+            for method in {
+                *fields["common"],
+                *(method for row in fields["tasks"].values() for method in row["weights"]),
+            }:
+                Calibration(**fields["calibration"][method])
             answer = Answer.from_dict(fields["answer"])
         except (KeyError, TypeError, AttributeError) as error:
             raise ArtifactError(f"{path}: not a plan of this version ({error!r}); retrain again.") from None

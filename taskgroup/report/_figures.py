@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from taskgroup._artifact import write_text
+from taskgroup._display import printable
 from taskgroup.report._style import inline_svg, standalone_svg
 
 __all__ = ["Figures"]
@@ -62,12 +63,12 @@ class Figures:
         panels : sequence of str
             Names of the panels that can be looked at alone, those of the marks called "panels".
         """
-        svg = standalone_svg(_figure(drawn), name)
+        svg = printable(standalone_svg(_figure(drawn), name))
         write_text(self.folder / f"{name}.svg", svg)
         data = _csv(columns, rows) if columns else ""
         if data:
             write_text(self.folder / f"{name}.csv", data)
-        small = None if narrow is None else standalone_svg(_figure(narrow), f"{name}-narrow")
+        small = None if narrow is None else printable(standalone_svg(_figure(narrow), f"{name}-narrow"))
         # matplotlib escapes the text it puts into SVG, so the element is safe as it is.
         return {
             "svg": Markup(inline_svg(svg, name)),

@@ -12,6 +12,7 @@ import jinja2
 from markupsafe import Markup
 
 from taskgroup._artifact import artefact, write_text
+from taskgroup._display import printable
 from taskgroup._lock import writing
 from taskgroup._validation import check_type
 from taskgroup.report import _judgement, _structure
@@ -46,8 +47,8 @@ def write_report(run_dir: str | os.PathLike[str]) -> Path:
     run = read_run(run_dir)
     page = run.path / "report.html"
     with artefact(run.path), writing(run.path):
-        write_text(page, _render(run, Figures(run.path / "figures")))
-        write_text(run.path / "model_card.md", model_card(run))
+        write_text(page, printable(_render(run, Figures(run.path / "figures"))))
+        write_text(run.path / "model_card.md", printable(model_card(run)))
     return page
 
 
