@@ -142,13 +142,16 @@ def _parquet(path: Path, marks: Marks, decimal: Decimal | None) -> Frame:
 
     try:
         import pyarrow
+        from pyarrow import feather
     except ImportError:
         raise ImportError(name="pyarrow") from None
     try:
         if _ending(path) == ".parquet":
             _check_parquet(path)
-        read = pd.read_parquet if _ending(path) == ".parquet" else pd.read_feather
-        return Frame(read(path))
+            return Frame(pd.read_parquet(path))
+        table = feather.read_table(path, memory_map=True)
+        table.validate(full=True)  # offsets that lead elsewhere crash the process when they are followed
+        return Frame(table.to_pandas())
     except pyarrow.ArrowInvalid as error:
         raise InvalidInputError(f"{path.name}: not a readable {_ending(path).lstrip('.')} file ({error}).") from None
 
@@ -270,4 +273,6 @@ def _saved_part(folder: Path) -> Frame:
         for name, feature in (info.get("features") or {}).items()
         if isinstance(feature, dict) and feature.get("_type") == "ClassLabel" and "names" in feature
     }
-    return Frame(pa.concat_tables(tables).to_pandas(), classes=classes)
+    table = pa.concat_tables(tables)
+    table.validate(full=True)
+    return Frame(table.to_pandas(), classes=classes)
