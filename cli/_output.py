@@ -65,10 +65,12 @@ class Output:
 
         self._out.print(printable(text), style=style, markup=False, soft_wrap=not wrap)
 
-    def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    def table(
+        self, title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], *, most: int | None = None
+    ) -> None:
         """Print a table on stdout, columns in the order of their importance: what does not fit is left out, and named.
 
-        Numbers align right; words are broken at the width of the page.
+        Numbers align right; words are broken at the width of the page. With `most`, later rows are only counted.
         """
         from rich.table import Table
         from rich.text import Text
@@ -83,10 +85,12 @@ class Output:
             table.add_column(
                 Text(printable(column)), justify="right" if right else "left", overflow="fold", no_wrap=right
             )
-        for row in cells:
+        for row in cells[:most]:
             table.add_row(*map(Text, row[:kept]))
         self.line(title, style="bold")
         self._out.print(table)
+        if most is not None and len(rows) > most:
+            self.line(f"(and {len(rows) - most:,} more rows: --json)", style="dim")
         if kept < len(columns):
             self.line(f"(no room for {', '.join(columns[kept:])}: --json, or a wider window)", style="dim")
 

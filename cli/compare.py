@@ -13,6 +13,9 @@ from ._options import common
 __all__ = ["compare"]
 
 
+_ROWS = 20  # of a table in the terminal
+
+
 @click.command(
     cls=Command, short_help="Put runs side by side: answers, groups, scores, costs, versions.",
     examples=(
@@ -42,7 +45,7 @@ def compare(**given: Any) -> None:
             output.line(f"{run['run']}: {run['headline'] or 'no plan yet'}")
         output.line()
         for title, columns, rows in found.tables():
-            output.table(title, columns, rows)
+            output.table(title, columns, rows, most=_ROWS)
             output.line()
         for note in found.notes:
             output.line(f"- {note}")

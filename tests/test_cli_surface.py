@@ -199,6 +199,19 @@ def test_answer_and_tables_hold_at_every_width(width, tmp_path, monkeypatch, cap
     assert ("no room for" in out) == (width == 60)
 
 
+def test_compared_runs_of_many_tasks_stay_readable(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "60")
+    runs = [
+        write_synthetic_run(tmp_path / name, tasks=30, n_samples=30, n_seeds=1, seed=s) for s, name in enumerate("ab")
+    ]
+    call("compare", *runs)
+    out = capsys.readouterr().out
+    assert "(and 10 more rows: --json)" in out
+    assert max(map(len, out.splitlines())) <= 60
+    call("compare", *runs, "--json")
+    assert len(json.loads(capsys.readouterr().out)["scores"]) == 30
+
+
 def test_a_line_says_how_far_a_step_is_even_where_nothing_comes_back():
     said, twice = [], threading.Event()
 

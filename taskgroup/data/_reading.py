@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -158,7 +159,8 @@ class Reading:
         lines += [f"{role}: {name!r}" for role, name in self.roles.items()]
         lines += _cut([f"ignored: {one.name!r}, {one.reason}" for one in self.ignored], limit, "ignored columns")
         lines += _cut([f"task {one.name!r}: {one.describe()}" for one in self.targets], limit, "tasks")
-        return lines + _cut([f"warning: {note}" for note in self.notes], limit, "warnings")
+        notes = list(map(str, self.notes)) if full else _said_once(self.notes)
+        return lines + _cut([f"warning: {note}" for note in notes], limit, "warnings")
 
 
 def _target_dict(one: TargetReading) -> dict[str, Any]:
@@ -167,6 +169,26 @@ def _target_dict(one: TargetReading) -> dict[str, Any]:
         "counts": dict(one.counts), "positive": one.positive, "spread": list(one.spread),
         "codes": {name: code for code, name in enumerate(one.counts)},
     }  # fmt: skip
+
+
+def _said_once(notes: Sequence[Note]) -> list[str]:
+    """Return the notes in words; what is guessed of several tasks for the same reason is said once.
+
+    >>> _said_once([Note("task 'a': odd", "--keep a"), Note("task 'b': odd", "--keep b"), Note("task 'c': even")])
+    ['2 tasks (a, b): odd (--keep a, ...)', "task 'c': even"]
+    """
+    alike: dict[str, list[tuple[str, Note]]] = {}
+    for note in notes:
+        name = re.match(r"task '(.*?)': ", note.text)
+        alike.setdefault(note.text[name.end() :] if name else note.text, []).append((name[1] if name else "", note))
+    lines = []
+    for text, found in alike.items():
+        if len(found) == 1:
+            lines.append(str(found[0][1]))
+            continue
+        option = f" ({found[0][1].option}, ...)" if found[0][1].option else ""
+        lines.append(f"{len(found)} tasks ({_few([name for name, _ in found])}): {text}{option}")
+    return lines
 
 
 def _few(names: Sequence[str], n: int = 4) -> str:
