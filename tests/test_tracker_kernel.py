@@ -96,3 +96,8 @@ def test_sums_are_the_same_with_and_without_a_compiler(seed, n):
     values = np.where(codes == UNSEEN, 0, codes).astype(float)
     np.testing.assert_array_equal(sums[0][0], 7 + values)
     np.testing.assert_array_equal(sums[0][1], 0.5 + values**2)
+
+
+def test_loops_of_another_version_are_not_used(monkeypatch):
+    monkeypatch.setattr(_kernel, "_VERSION", -1)
+    assert _kernel._library() is None

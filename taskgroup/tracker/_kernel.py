@@ -21,6 +21,7 @@ __all__ = ["address", "codes_of", "compiled", "fold", "record"]
 
 Floats = NDArray[np.float32]
 
+_VERSION = 1  # of what the compiled functions take
 _POLYNOMIAL = tuple(map(np.float32, (0.0013264727, 0.009671513, 0.055507336, 0.24022242, 0.693147, 1.0)))
 _PER_HALF = np.float32(2.88539)  # 2 / log 2
 _LIMIT, _ONE, _HALF, _TOP = map(np.float32, (25, 1, 0.5, UNSEEN - 1))
@@ -33,10 +34,12 @@ def _library() -> ctypes.CDLL | None:
             try:
                 library = ctypes.CDLL(str(path))
                 pointer, number = ctypes.c_void_p, ctypes.c_int64
+                if library.taskgroup_version() != _VERSION:
+                    continue
                 library.taskgroup_record.argtypes = [*[pointer] * 3, *[number] * 3, *[pointer] * 2]
                 library.taskgroup_fold.argtypes = [pointer, number, pointer, pointer]
                 library.taskgroup_fold.restype = None
-            except (OSError, AttributeError):  # built for another machine, or by another version
+            except (OSError, AttributeError):  # built for another machine, or from other sources
                 continue
             return library
     return None
