@@ -16,6 +16,7 @@ from taskgroup.exceptions import InvalidInputError
 __all__ = ["InputSchema"]
 
 _SPARSE = 0.5  # a column with more zeros than this, and nothing below zero, is scaled but not centred
+_LEAST = float(np.finfo(np.float32).tiny)  # spreads below it are none in float32
 _NO_COLUMNS: NDArray[np.intp] = np.empty(0, np.intp)
 
 
@@ -103,7 +104,7 @@ class InputSchema:
         sparse = (filled < (1 - _SPARSE) * n_rows) & (low >= 0)
         center[sparse] = 0.0
         scale[sparse] = np.sqrt(squares[sparse] / np.maximum(filled[sparse], 1))
-        scale[scale <= 1e-12] = 1.0
+        scale[(scale <= 1e-10 * np.abs(center)) | (scale < _LEAST)] = 1.0  # constant, but for rounding
         for column in categories:
             center[column], scale[column] = 0.0, 1.0
         if len(input_shape) == 3:

@@ -186,7 +186,7 @@ class MappedHistory(History):
                     f"{path}: was recorded with another `{name}`; record into an empty folder, or delete this one."
                 )
         n_epochs, self.info = int(document["n_epochs"]), dict(document["info"])
-        size, needed = self._path().stat().st_size, n_epochs * self._epoch_bytes
+        size, needed = self._size(), n_epochs * self._epoch_bytes
         if size < needed:
             raise ArtifactError(
                 f"{self._path()}: holds {size} bytes, {n_epochs} epochs need {needed}; it is truncated."
@@ -194,12 +194,29 @@ class MappedHistory(History):
         return n_epochs
 
     def _map(self, n_epochs: int, mode: Any) -> Codes:
-        needed = n_epochs * self._epoch_bytes
-        with open(self._path(), "ab") as handle:
-            if handle.tell() < needed:
+        """Return the mapped epochs; the file grows by epochs that are to be recorded, never by finished ones."""
+        finished, needed = self.n_epochs * self._epoch_bytes, n_epochs * self._epoch_bytes
+        size = self._size()
+        if size < finished:
+            raise ArtifactError(
+                f"{self._path()}: holds {size} bytes, {self.n_epochs} epochs need {finished}; it was removed or "
+                "cut off while they were recorded."
+            )
+        if size < needed:
+            with open(self._path(), "ab") as handle:
                 handle.truncate(needed)
         shape = (n_epochs, self._n_samples, self.layout.width)
         return np.memmap(self._path(), np.dtype("<u2"), mode, shape=shape)
+
+    def __deepcopy__(self, memo: Any) -> History:
+        """Return the finished epochs in memory: the folder stays with this one."""
+        copied = History(self.layout, self._n_samples, max(self.n_epochs, 1))
+        repeats = {epoch: self.sums(epoch) for epoch in range(self.n_epochs)}
+        copied.replace(np.array(self.codes), {epoch: sums for epoch, sums in repeats.items() if len(sums.rows)})
+        return copied
+
+    def _size(self) -> int:
+        return self._path().stat().st_size if self._path().exists() else 0
 
     def _commit(self) -> None:
         document = {**self._facts, "n_epochs": self.n_epochs, "info": self.info}

@@ -7,9 +7,10 @@ gave, for task t, to the true label of sample i, before the update of that step.
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
@@ -96,6 +97,20 @@ class Recorder:
             f"samples, mode {self.mode!r}; saw {self.n_epochs} whole epochs and {batches} batches of the next; "
             f"labels of {known:.1%} of the cells)"
         )
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """Return a tracker of its own, with the same record; that of a recording in a folder is in memory."""
+        self._settle()
+        copied = object.__new__(type(self))
+        memo[id(self)] = copied
+        rest = {name: value for name, value in vars(self).items() if name != "_epoch"}
+        vars(copied).update(copy.deepcopy(rest, memo), _epoch=None)
+        if self._epoch is not None:  # it writes into the record, and knows where that lies
+            codes = copied._record.open()
+            codes[:] = self._epoch.seen_codes
+            copied._epoch = Epoch.reopen(codes, copy.deepcopy(self._epoch.repeats))
+            copied._epoch.n_batches = self._epoch.n_batches
+        return copied
 
     @property
     def n_epochs(self) -> int:

@@ -157,6 +157,11 @@ def profile(
     if checkpoint is not None and repeats > 1:
         raise InvalidInputError(f"`checkpoint` is for one training; got repeats={repeats}.")
     data = TrainingData.from_table(table)
+    if not data.valid.seen.any():
+        raise InvalidInputError(
+            f"{table.name}: the {len(data.valid.x):,} validation rows hold no label, so nothing says which epoch was "
+            "best; give a larger validation part."
+        )
     make_encoder = None if isinstance(encoder, str) else encoder
     settings = replace(settings or FitSettings(), epochs=epochs, patience=None)
     seeds = [random_state] + [
