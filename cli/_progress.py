@@ -79,6 +79,6 @@ class _State:
         part, done, total = self.part
         since, before = self.first
         left = ""
-        if done > before:
+        if before < done < total:
             left = f", about {(now - since) / (done - before) * (total - done):.0f} s left of it"
         return f"{passed}; {part} {done} of {total}{left}"
