@@ -70,7 +70,7 @@ def plot_scorecard(
         dot = ax.scatter([row["mean"]], [y], s=42, color=color, zorder=3)
         entitle(dot, [f"{row['method']}: {number(row['mean'])} {interval(row.get('ci95'))}"])
         text: dict[str, Any] = {"textcoords": "offset points", "ha": "center", "fontsize": 7.5, "color": INK}
-        ax.annotate(f"{row['mean']:.3f}", (row["mean"], y), xytext=(0, 5), **text)
+        ax.annotate(f"{row['mean']:.3f}", (row["mean"], y), xytext=(0, 5 if width >= 6 else -12), **text)
     ax.axvline(rows[-1]["mean"], color=FAINT, linewidth=1, zorder=0)
     names = [row["method"] for row in rows]
     if width >= 6:
