@@ -283,7 +283,9 @@ def _holds(folder: Path) -> str:
     steps = document.get("steps", {})
     left = [name for name in OUTPUTS if steps.get(name, {}).get("status") != "done"]
     data = Path(str(document.get("inputs", {}).get("path", "other data"))).name
-    return f"holds a {'finished run' if not left else f'run that is not past {left[0]}'} of {data}"
+    if not left:
+        return f"holds a finished run of {data}"
+    return f"holds a run of {data} that is not finished ({left[0]} is next)"
 
 
 def _plain(value: Any) -> Any:

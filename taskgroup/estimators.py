@@ -240,7 +240,15 @@ class TaskGroupEstimator(BaseEstimator):  # type: ignore[misc]
 
 
 class TaskGroupClassifier(ClassifierMixin, TaskGroupEstimator):  # type: ignore[misc]
-    """Classification tasks; see :class:`TaskGroupEstimator`."""
+    """Classification tasks; see :class:`TaskGroupEstimator`.
+
+    Examples
+    --------
+    >>> X = np.random.default_rng(0).normal(size=(90, 3))
+    >>> model = TaskGroupClassifier(learners="linear", folds=2, epochs=2).fit(X, X[:, :2] > 0)
+    >>> model.predict([[2.0, -2.0, 0.0]])
+    array([[ True, False]])
+    """
 
     _kind: Kind | None = "multiclass"
 

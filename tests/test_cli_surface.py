@@ -148,7 +148,7 @@ def test_what_is_wrong_is_said_before_the_directory_is_looked_at(arguments, mess
 def test_a_second_run_offers_what_to_do(tmp_path, folder, capsys):
     write_synthetic_run(tmp_path / "taskgroup-run")
     _, _, error = fail(capsys, "run", "data.csv")
-    assert "holds a run that is not past report" in error
+    assert "holds a run of other data that is not finished (report is next)" in error
     for offer in ("--resume", "--force", "--out", "`taskgroup report taskgroup-run`"):
         assert offer in error
 
