@@ -162,7 +162,7 @@ class Learner(ABC):
         """Return why the learner cannot be fitted on these examples, or None."""
         return None
 
-    def declines(self, arm: str, sizes: Sequence[int], examples: Examples) -> str | None:
+    def declines(self, arm: str, sizes: Sequence[int], examples: Examples, leeway: float = 1.0) -> str | None:
         """Return why an arm is not worth its cost unless it is asked for by name, or None.
 
         Parameters
@@ -173,6 +173,8 @@ class Learner(ABC):
             Number of tasks of each of the arm's models.
         examples : Examples
             The table.
+        leeway : float
+            How many times dearer than usual the arm may be.
         """
         return None
 

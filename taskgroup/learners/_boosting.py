@@ -63,7 +63,7 @@ class Boosting(PooledLearner):
     max_features: float = 0.1
     stop_share: float = field(default=0.0, kw_only=True)
 
-    def declines(self, arm: str, sizes: Sequence[int], examples: Examples) -> str | None:
+    def declines(self, arm: str, sizes: Sequence[int], examples: Examples, leeway: float = 1.0) -> str | None:
         """Return that forests do better on few rows, that many models take long, or that others fit the controls."""
         n_rows, n_features = examples.inputs.raw.shape
         if n_rows < _FEW_ROWS:
@@ -71,12 +71,12 @@ class Boosting(PooledLearner):
         if arm not in ("all-in-one", "per-task"):
             return f"controls are fitted with extra-trees; ask for it with --arms {arm}"
         fits = _CROSS_FITTED[1] if n_rows <= _CROSS_FITTED[0] else 1
-        if len(examples.tasks) * n_rows * n_features * fits > _WORK:
+        if len(examples.tasks) * n_rows * n_features * fits > leeway * _WORK:
             return (
                 f"{len(examples.tasks)} tasks on {n_rows:,} rows of {n_features:,} features take long; ask for it with "
                 f"--arms {arm}"
             )
-        return super().declines(arm, sizes, examples)
+        return super().declines(arm, sizes, examples, leeway)
 
     def _fit_model(self, problem: Problem, seed: int) -> Model:
         categorical = [j for j in problem.categorical if len(_known(problem.x[:, j])) <= _MOST_CATEGORIES]

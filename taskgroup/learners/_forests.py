@@ -59,11 +59,12 @@ class _Forest(Learner):
     min_samples_leaf: int = 2
     max_features: str | float = "sqrt"
 
-    def declines(self, arm: str, sizes: Sequence[int], examples: Examples) -> str | None:
+    def declines(self, arm: str, sizes: Sequence[int], examples: Examples, leeway: float = 1.0) -> str | None:
         """Return that a forest per task, or controls of groups, cost too much, where they do."""
         n_rows, n_features = examples.inputs.scaled.shape
         work = len(examples.tasks) * n_rows * n_features**0.5
-        if work > {"per-task": _PER_TASK_WORK, "random-groups": _WORK, "label-groups": _WORK}.get(arm, np.inf):
+        most = {"per-task": _PER_TASK_WORK, "random-groups": _WORK, "label-groups": _WORK}.get(arm, np.inf)
+        if work > leeway * most:
             return f"{len(examples.tasks)} tasks on {n_rows:,} rows take long; ask for it with --arms {arm}"
         return None
 
@@ -135,12 +136,12 @@ class RandomForest(_Forest):
     kind: ClassVar[str] = "random-forest"
     about: ClassVar[str] = "random forests"
 
-    def declines(self, arm: str, sizes: Sequence[int], examples: Examples) -> str | None:
+    def declines(self, arm: str, sizes: Sequence[int], examples: Examples, leeway: float = 1.0) -> str | None:
         """Return that extremely randomised trees are fitted in controls, and in our groups where they save much."""
         if arm in ("per-task", "random-groups", "label-groups"):
             return "controls are fitted with extra-trees; ask for it with --arms"
         n_rows, n_features = examples.inputs.scaled.shape
-        if arm == "grouped" and len(sizes) * n_rows * n_features**0.5 > _GROUPED_WORK:
+        if arm == "grouped" and len(sizes) * n_rows * n_features**0.5 > leeway * _GROUPED_WORK:
             return (
                 f"{len(sizes)} groups on {n_rows:,} rows of {n_features:,} features take long, and extra-trees are "
                 "faster; ask for it with --arms grouped"

@@ -106,7 +106,7 @@ class Nets(Learner):
         """Whether the architecture has parts of its own for every task or group."""
         return self.arch != "shared-bottom"
 
-    def declines(self, arm: str, sizes: Sequence[int], examples: Examples) -> str | None:
+    def declines(self, arm: str, sizes: Sequence[int], examples: Examples, leeway: float = 1.0) -> str | None:
         """Return that controls of groups are fitted with shared bottoms only."""
         if self.arch != "shared-bottom" and arm in ("per-task", "random-groups", "label-groups"):
             return "controls are fitted with shared bottoms only"
@@ -210,7 +210,7 @@ class WideNets(Nets):
 
     hidden: tuple[int, ...] = (512, 256)
 
-    def declines(self, arm: str, sizes: Sequence[int], examples: Examples) -> str | None:
+    def declines(self, arm: str, sizes: Sequence[int], examples: Examples, leeway: float = 1.0) -> str | None:
         """Return that only the all-in-one network is a control of width."""
         return None if arm == "all-in-one" else "a control of width, for one model only"
 

@@ -125,10 +125,10 @@ class PooledLearner(Learner):
     most_rows: int = field(default=300_000, kw_only=True)
     stop_share: float = field(default=0.15, kw_only=True)
 
-    def declines(self, arm: str, sizes: Sequence[int], examples: Examples) -> str | None:
+    def declines(self, arm: str, sizes: Sequence[int], examples: Examples, leeway: float = 1.0) -> str | None:
         """Return that the stacked rows of the largest model are too many, where they are."""
         largest, n_rows = max(sizes, default=0), len(examples.Y)
-        if largest * n_rows > self.most_rows:
+        if largest * n_rows > leeway * self.most_rows:
             return f"{largest} tasks on {n_rows:,} rows each make more than {self.most_rows:,} stacked rows"
         return None
 

@@ -77,7 +77,7 @@ class Facts:
     needs: Mapping[str, str | None]  # what would settle "together", "alone" and "ungrouped"; None: nothing is open
     over_random: tuple[str, tuple[float, float, float]] | None  # of a grouped method over random groups
     cheaper: Sequence[Mapping[str, Any]]
-    left_out: int = 0
+    unfitted: Sequence[str] = ()  # simpler arms of the learners whose groups the plan uses, left out for their cost
 
 
 def write_answer(facts: Facts) -> Answer:
@@ -129,7 +129,8 @@ def _grouping(facts: Facts) -> tuple[str, str]:
             name, over = facts.over_random
             which = "these groups matter" if over[1] > 0 else "it is not shown that it must be these groups"
             random = f"; {which} ({name} against random groups of the same sizes {_gain(over)})"
-        return "worth it", f"Grouping is worth it: {gain} over the best plan without groups{random}."
+        beside = f"; not fitted beside it: {', '.join(facts.unfitted)}" if facts.unfitted else ""
+        return "worth it", f"Grouping is worth it: {gain} over the best plan without groups{random}{beside}."
     if facts.needs.get("ungrouped") is None and high > 0:
         return "not worth it", f"Grouping adds next to nothing: {gain} over the best plan without groups."
     if high <= 0:

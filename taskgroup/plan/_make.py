@@ -199,7 +199,7 @@ def make_plan(
         float(np.nanmean(card.chance["test"])), _fact(gains, "together"), _fact(gains, "alone"),
         _counts(over_alone), _counts(over_together),
         None if "ungrouped" not in gains else (gains["ungrouped"]["mean"], *gains["ungrouped"]["ci95"]), needs,
-        _over_random(card), _cheaper(card, list(used), arms, weights=choice.common),
+        _over_random(card), _cheaper(card, list(used), arms, weights=choice.common), _unfitted(main, choice.common),
     )  # fmt: skip
     rows = {task: _row(card, task, choice.own[task], together, alone) for task in card.tasks.names}
     for task, cut in zip(card.tasks.names, thresholds, strict=False):
@@ -328,6 +328,13 @@ def _over_random(card: Scorecard) -> tuple[str, tuple[float, float, float]] | No
     name, control = max(pairs, key=lambda pair: float(np.nan_to_num(card.main["honest"][pair[0]].by_seed.mean())))
     gain = card.resampler.intervals([main[name].minus(main[control])], "retrained")[0]
     return name, (gain.mean, gain.low, gain.high)
+
+
+def _unfitted(main: Mapping[str, Measured], common: Mapping[str, float]) -> list[str]:
+    """Return, of the learners whose groups the plan uses, the simpler arms that were not fitted."""
+    learners = dict.fromkeys(name.split("/")[0] for name in common if name.endswith("/grouped"))
+    simpler = [f"{learner}/{arm}" for learner in learners for arm in ("all-in-one", "per-task")]
+    return [name for name in simpler if name not in main]
 
 
 def _counts(rows: Sequence[Mapping[str, Any]]) -> tuple[int, int]:
