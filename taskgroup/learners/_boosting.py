@@ -70,13 +70,16 @@ class Boosting(PooledLearner):
             return f"forests do better on few rows, {n_rows:,}; ask for it with --arms {arm}"
         if arm not in ("all-in-one", "per-task"):
             return f"controls are fitted with extra-trees; ask for it with --arms {arm}"
+        pooled = super().declines(arm, sizes, examples, leeway)
+        if pooled is not None:
+            return pooled
         fits = _CROSS_FITTED[1] if n_rows <= _CROSS_FITTED[0] else 1
         if len(examples.tasks) * n_rows * n_features * fits > leeway * _WORK:
             return (
                 f"{len(examples.tasks)} tasks on {n_rows:,} rows of {n_features:,} features take long; ask for it with "
                 f"--arms {arm}"
             )
-        return super().declines(arm, sizes, examples, leeway)
+        return None
 
     def _fit_model(self, problem: Problem, seed: int) -> Model:
         categorical = [j for j in problem.categorical if len(_known(problem.x[:, j])) <= _MOST_CATEGORIES]
