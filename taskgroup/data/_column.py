@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -42,7 +43,7 @@ class Column:
     guessed_missing: tuple[tuple[str, int], ...] = ()  # (word, rows): missing by a second guess
     notes: list[Note] = field(default_factory=list)
 
-    @property
+    @cached_property
     def missing(self) -> NDArray[np.bool_]:
         """Which cells are missing, shape (n,)."""
         return np.isnan(self.numbers) if self.numbers is not None else np.asarray(self.codes) < 0
