@@ -38,7 +38,7 @@ SCHEMAS: dict[str, Any] = {
     "ledger": {"methods": {"<method>": dict}, "failed": {"<method>": str}, "left_out": {"<method>": str}},
     "plan": {"rule?": str, "common?": {"<method>": number}, "calibration?": {"<method>": {"<name>": number}},
              "tasks": {"<task>": {"weights": {"<method>": number}}}, "answer": {"headline": str, "lines": [str]},
-             "test?": _SPREAD, "gains?": {"<rival>": Maybe(dict)}},
+             "isolated?": [str], "n_models?": Maybe(int), "test?": _SPREAD, "gains?": {"<rival>": Maybe(dict)}},
     "tuning": {"chosen": {"<unit>": dict}},
     "serving": {"tasks": [_TASK],
                 "schema": {"feature_names": [str], "center": [Maybe(number)], "scale": [Maybe(number)],

@@ -114,7 +114,8 @@ def make_cases(folder, learners):
     write_json(run / "tasks.json", "tasks", {"name": "t", "tasks": table.tasks.to_list(), "n_features": 5})
     write_report(run)
     cases = {path.name: (path.read_bytes(), path.name, _read_table) for path in source.iterdir()}
-    cases["predict t.csv"] = (cases["t.csv"][0], "t.csv", _predict_rows)
+    rows = pd.DataFrame(table.X[:20], columns=table.feature_names).to_csv(index=False).encode()
+    cases["predict t.csv"] = (rows, "t.csv", _predict_rows)
     cases["config.toml"] = (b'seed = 7\n[profile]\nepochs = 3\nhidden = "8-4"\n', "c.toml", _read_config)
     lines = [{"guid": i, "logits_epoch_0": [0.1, i / 9], "gold": i % 2} for i in range(9)]
     cases["dynamics.jsonl"] = ("\n".join(map(json.dumps, lines)).encode(), "dynamics_epoch_0.jsonl", _import)
