@@ -107,6 +107,7 @@ def _run(name: str, data: Path | None, quick: bool, kept: Path | None) -> dict[s
     command += ["--data", str(data.resolve())] if data else []
     command += ["--kept", str(kept.resolve())] if kept else []
     command += ["--quick"] if quick else []
+    commit = _commit()
     start, busy = time.time(), os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
     process = subprocess.run(
         command, cwd=HERE.parent, env={**os.environ, **THREADS}, stdout=subprocess.DEVNULL, check=False
@@ -118,7 +119,7 @@ def _run(name: str, data: Path | None, quick: bool, kept: Path | None) -> dict[s
     target.unlink(missing_ok=True)
     return {
         **found, "what": _about(name), "quick": quick, "seconds": round(time.time() - start, 1),
-        "date": time.strftime("%Y-%m-%d", time.gmtime(start)), "commit": _commit(),
+        "date": time.strftime("%Y-%m-%d", time.gmtime(start)), "commit": commit,
         "machine": {"processor": _processor(), "cores": os.cpu_count(), "busy": round(busy, 1)},
         "versions": {"python": platform.python_version(), **{package: version(package) for package in PACKAGES}},
     }  # fmt: skip
