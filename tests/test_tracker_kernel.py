@@ -1,5 +1,7 @@
 """The compiled loops and numpy give the same bits, and both are right to half a code."""
 
+import copy
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,6 +10,7 @@ from hypothesis import strategies as st
 from taskgroup.datamaps import UNSEEN
 from taskgroup.exceptions import InvalidInputError
 from taskgroup.tracker import DataMapTracker, _kernel
+from taskgroup.tracker._epoch import Epoch
 
 ODD = [0.0, -0.0, 1e-45, -1e-38, 0.5, 8.66, 17.0, 17.5, -17.5, 88.0, -104.0, 3e38, -3e38]
 
@@ -101,3 +104,12 @@ def test_sums_are_the_same_with_and_without_a_compiler(seed, n):
 def test_loops_of_another_version_are_not_used(monkeypatch):
     monkeypatch.setattr(_kernel, "_VERSION", -1)
     assert _kernel._library() is None
+
+
+def test_a_copy_of_an_epoch_is_recorded_into_its_own_arrays():
+    epoch = Epoch(np.full((4, 2), 7, np.uint16))
+    copied = copy.deepcopy(epoch)
+    rows, ones = np.arange(4), np.ones((4, 2), np.float32)
+    copied.record(tuple(map(_kernel.address, (rows, ones, ones))), 4)
+    assert (epoch.codes == 7).all()
+    assert (epoch._place == -1).all()

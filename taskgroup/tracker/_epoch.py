@@ -75,6 +75,11 @@ class Epoch:
         self._table = Sightings.none(self.codes.shape[1])
         self._addresses = _kernel.address(self._place), _kernel.address(self.codes)
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore a copy, whose arrays lie elsewhere."""
+        vars(self).update(state)
+        self._addresses = _kernel.address(self._place), _kernel.address(self.codes)
+
     @classmethod
     def reopen(cls, codes: NDArray[np.uint16], repeats: Sightings) -> Epoch:
         """Return a finished epoch opened again: its codes, and the sums of the rows that were seen more than once."""
