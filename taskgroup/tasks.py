@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
 from typing import Any, Literal, overload
 
 from taskgroup._display import brief
@@ -128,11 +130,10 @@ class TaskSet(Sequence[Task]):
         """Width of packed outputs: the sum of ``task.n_outputs``."""
         return sum(task.n_outputs for task in self._tasks)
 
-    @property
-    def first_outputs(self) -> list[int]:
+    @cached_property
+    def first_outputs(self) -> tuple[int, ...]:
         """The first packed output column of every task."""
-        sizes = [task.n_outputs for task in self._tasks]
-        return [sum(sizes[:t]) for t in range(len(sizes))]
+        return tuple(accumulate((task.n_outputs for task in self._tasks[:-1]), initial=0))
 
     def output_columns(self, names: Iterable[str]) -> list[int]:
         """Return the packed output columns of some of the tasks, in the order given.
