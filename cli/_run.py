@@ -83,6 +83,7 @@ class Run:
         """
         from taskgroup._artifact import versions
 
+        cls.check_writable(path, force=True)  # a directory that holds no run gets not even a lock
         _write_alone(Path(path))
         folder = cls.check_writable(path, force=force)
         run = cls(folder, {"command": [Path(sys.argv[0]).name, *sys.argv[1:]], "seed": seed, "inputs": dict(data)})

@@ -131,9 +131,9 @@ class TaskSet(Sequence[Task]):
         return sum(task.n_outputs for task in self._tasks)
 
     @cached_property
-    def first_outputs(self) -> tuple[int, ...]:
+    def first_outputs(self) -> list[int]:
         """The first packed output column of every task."""
-        return tuple(accumulate((task.n_outputs for task in self._tasks[:-1]), initial=0))
+        return list(accumulate((task.n_outputs for task in self._tasks[:-1]), initial=0))
 
     def output_columns(self, names: Iterable[str]) -> list[int]:
         """Return the packed output columns of some of the tasks, in the order given.

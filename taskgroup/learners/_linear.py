@@ -32,6 +32,7 @@ _KEPT_BACK = 0.2
 _DENSE = 0.3  # inputs with a larger share of non-zeros are kept dense
 _ITERATIONS = 200
 _NEVER = -30.0  # logit of a class that no fitted row has
+_ROWS = 8192  # rows that are answered for at a time
 _PRIOR = 20.0  # labels of the rarer class at which a task's own loss counts as much as the mean of all
 
 
@@ -108,8 +109,11 @@ class FittedLinear(Fitted):
 
     def outputs(self, inputs: Inputs) -> Packed:
         """Return packed outputs (n, n_outputs)."""
-        packed: Packed = inputs.scaled @ self.weight.T + self.bias
-        return packed
+        weight = self.weight.T.astype(np.float64)  # in single precision a row's answer depends on the rows beside it
+        parts = [inputs.scaled[start : start + _ROWS] for start in range(0, len(inputs), _ROWS)]
+        return np.concatenate(
+            [np.zeros((0, len(self.bias)), np.float32), *((x @ weight + self.bias).astype(np.float32) for x in parts)]
+        )
 
     def save(self) -> Saved:
         """Return the matrix and the biases."""
