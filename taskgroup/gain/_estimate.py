@@ -5,19 +5,32 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from taskgroup.gain._cut import EFFORTS, cut_at
 from taskgroup.gain._ledger import Gain, Group, Ledger
 from taskgroup.gain._tree import Node
 
-__all__ = ["Z95", "expected_gain", "gain_path"]
+__all__ = ["Z95", "cuts_of_halves", "expected_gain", "gain_path"]
 
 _HALVES = 10
 Z95 = 1.96  # reach of an interval, in standard deviations
 
 
+HalfCut = tuple[NDArray[np.bool_], list[Group]]
+"""Half of the rows, and the groups that they alone would choose."""
+
+
+def cuts_of_halves(tree: Node, ledger: Ledger, margin: float, random_state: int) -> list[HalfCut]:
+    """Return random halves of the rows with the best cut of the tree by each; they do not depend on the groups."""
+    n = len(ledger.judge.targets)
+    rng = np.random.default_rng([random_state, 3])
+    halves = [rng.permutation(n) < n // 2 for _ in range(_HALVES)]
+    return [(half, cut_at(tree, ledger, margin, EFFORTS[0], half=half).groups) for half in halves]
+
+
 def expected_gain(
-    groups: Sequence[Group], tree: Node, ledger: Ledger, margin: float, random_state: int
+    groups: Sequence[Group], tree: Node, ledger: Ledger, half_cuts: Sequence[HalfCut]
 ) -> dict[str, dict[str, float] | None]:
     """Return {"gain", "low", "high", "apparent"} per task against "all-in-one" and "alone"; None if not judged.
 
@@ -25,10 +38,6 @@ def expected_gain(
     random halves of the rows and judged on the other halves; what half of the rows flatter themselves by, less a
     factor sqrt(2), is taken off.
     """
-    n = len(ledger.judge.targets)
-    rng = np.random.default_rng([random_state, 3])
-    halves = [rng.permutation(n) < n // 2 for _ in range(_HALVES)]
-    chosen = [cut_at(tree, ledger, margin, EFFORTS[0], half=half).groups for half in halves]
     rivals: dict[str, list[Group]] = {"all-in-one": [tree.tasks], "alone": [(t,) for t in tree.tasks]}
     found: dict[str, dict[str, float] | None] = {}
     for name, rival in rivals.items():
@@ -37,7 +46,7 @@ def expected_gain(
             found[name] = None
             continue
         flattery = [0.0]
-        for cut, half in zip(chosen, halves, strict=True):
+        for half, cut in half_cuts:
             here, there = (ledger.compare(cut, rival, EFFORTS[0], rows) for rows in (half, ~half))
             if here is not None and there is not None:
                 flattery.append(here.value - there.value)

@@ -15,7 +15,7 @@ from taskgroup._display import brief
 from taskgroup._validation import check_choice, check_int, check_matrix, check_real
 from taskgroup.exceptions import InvalidInputError
 from taskgroup.gain._cut import EFFORTS, refined_cut, rough_cut
-from taskgroup.gain._estimate import Z95, expected_gain, gain_path
+from taskgroup.gain._estimate import Z95, cuts_of_halves, expected_gain, gain_path
 from taskgroup.gain._judge import Judge
 from taskgroup.gain._ledger import Gain, Group, Ledger
 from taskgroup.gain._moves import fewer_groups, join_lonely, move
@@ -137,17 +137,17 @@ def find_groups(
         limited = max_size is not None and max_size < n_tasks
         if max_size is None:
             groups = join_lonely(groups, S, ledger, margin)
-        moves = 0
-        if limited or _is_worth_it(expected_gain(groups, tree, ledger, margin, random_state)["all-in-one"], margin):
+        moves, halves = 0, cuts_of_halves(tree, ledger, margin, random_state)
+        if limited or _is_worth_it(expected_gain(groups, tree, ledger, halves)["all-in-one"], margin):
             groups, moves = move(groups, S, ledger, margin, trials, max_size)
             groups = sorted(fewer_groups(groups, S, ledger, max_groups or n_tasks))
         else:
             groups = [tree.tasks]
         membership = soften(groups, S, ledger, margin, trials if soft else 0)
-        expected = expected_gain(groups, tree, ledger, margin, random_state)
+        expected = expected_gain(groups, tree, ledger, halves)
         if len(groups) > 1 and not limited and not _is_worth_it(expected["all-in-one"], margin):
             groups, membership = [tree.tasks], np.ones((n_tasks, 1))
-            expected = expected_gain(groups, tree, ledger, margin, random_state)
+            expected = expected_gain(groups, tree, ledger, halves)
         path = gain_path(tree, ledger)
     info = {
         "proposer": winner,
