@@ -26,7 +26,7 @@ __all__ = ["Boosting"]
 _MOST_CATEGORIES = 255  # that scikit-learn takes in one column; a column of more is read as numbers
 _ROWS = 2048  # rows that pass through all trees at a time
 _FEW_ROWS = 4_000  # rows below which it is not tried unasked: forests are better on every small set it was tried on
-_WORK = 200_000_000  # tasks x rows x features x fits above which it is not; about five minutes
+_WORK = 200_000_000  # tasks x rows x features x fits above which it is not: 490 million took over ten minutes of CPU
 _CROSS_FITTED = 10_000, 5  # rows up to which every model is fitted several times, and how often
 
 
