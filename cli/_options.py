@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,7 @@ __all__ = [
     "ShareOrFile",
     "common",
     "data_options",
+    "log_option",
     "option",
     "overwrite",
     "run_argument",
@@ -72,6 +74,21 @@ class ShareOrFile(click.ParamType):  # type: ignore[type-arg]  # generic only si
         if not 0.01 <= share <= 0.9:
             self.fail(f"must be a share from 0.01 to 0.9, or a file; got {value}.", param, ctx)
         return share
+
+
+class LogPlace(click.ParamType):  # type: ignore[type-arg]  # generic only since click 8.2
+    """An experiment tracker that is installed, and where it writes."""
+
+    name = "TRACKER:PLACE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the text as it is, after checking it."""
+        tracker, _, place = value.partition(":")
+        if tracker not in ("mlflow", "tensorboard") or not place:
+            self.fail(f"must look like mlflow:URI or tensorboard:FOLDER; got {value!r}.", param, ctx)
+        if importlib.util.find_spec(tracker) is None:
+            self.fail(f"{tracker} is not installed; install the extra [{tracker}].", param, ctx)
+        return value
 
 
 def common(command: F) -> F:
@@ -139,6 +156,17 @@ def augment_option(command: F) -> F:
     return option("--augment", section="Learners", type=click.FloatRange(0, 1), default=None, metavar="STRENGTH",
                   help="How far networks see images turned, sheared, scaled and shifted; .25 by default, 0 for not at "
                        "all.")(command)  # fmt: skip
+
+
+def log_option(command: F) -> F:
+    """Add --log-to, the experiment trackers that hear of the run."""
+    return option(
+        "--log-to",
+        multiple=True,
+        type=LogPlace(),
+        metavar="TRACKER:PLACE",
+        help="Log settings, losses, scores and the answer to mlflow:URI or tensorboard:FOLDER.",
+    )(command)
 
 
 def run_option(command: F) -> F:

@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from taskgroup.integrations import RunLogger
+
     from ._progress import Progress
 
 __all__ = ["Output"]
@@ -27,6 +29,7 @@ class Output:
 
         self.as_json, self.quiet, self.verbose = as_json, quiet, verbose
         self.steps: Sequence[str] = ()  # of a command that takes several
+        self.loggers: Sequence[RunLogger] = ()
         width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 110
         self._out = Console(file=sys.stdout, width=width, highlight=False, soft_wrap=False)
         self._err = Console(file=sys.stderr, highlight=False, soft_wrap=True)
@@ -93,6 +96,20 @@ class Output:
             self.line(f"(and {len(rows) - most:,} more rows: --json)", style="dim")
         if kept < len(columns):
             self.line(f"(no room for {', '.join(columns[kept:])}: --json, or a wider window)", style="dim")
+
+    @contextmanager
+    def log_to(self, places: Sequence[str], name: str) -> Iterator[None]:
+        """Open the experiment trackers of --log-to, which hear of the steps in the block."""
+        if not places:  # they load torch, and more
+            yield
+            return
+        from contextlib import ExitStack
+
+        from taskgroup.integrations import run_logger
+
+        with ExitStack() as stack:
+            self.loggers = [stack.enter_context(run_logger(place, name)) for place in places]
+            yield
 
     @contextmanager
     def stage(self, name: str) -> Iterator[Progress]:

@@ -37,7 +37,7 @@ def profile_step(
         kept = run.path / "profile" / "checkpoint.safetensors"
         result = profile(
             table, settings=FitSettings(augment=settings["augment"]), random_state=settings["seed"], checkpoint=kept,
-            progress=progress, **chosen,
+            progress=progress, callbacks=output.loggers, **chosen,
         )  # fmt: skip
         result.save(run.path)
         kept.unlink(missing_ok=True)
@@ -107,7 +107,7 @@ def retrain_step(run: Run, table: TaskTable, settings: Mapping[str, Any], output
             table, grouping, **_lineup(settings), seeds=settings["seeds"], folds=settings["folds"] or "auto",
             draws=settings["draws"], answers=settings["answers"], max_models=settings["max_models"],
             random_state=settings["seed"], jobs=settings["jobs"], executor=pool, out=run.path, resume=resume,
-            progress=progress,
+            progress=progress, callbacks=output.loggers,
         )  # fmt: skip
     for name, reason in result.ledger["failed"].items():
         output.note(f"{name} failed and is left out: {reason}")

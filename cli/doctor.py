@@ -18,6 +18,8 @@ EXTRAS = {
     "dask": "distributed",
     "lightning": "lightning",
     "transformers": "transformers",
+    "mlflow": "mlflow",
+    "tensorboard": "tensorboard",
     "skops": "skops",
     "onnx": "onnx",
 }

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ._help import Command
-from ._options import augment_option, common, data_options, option, overwrite, run_option
+from ._options import augment_option, common, data_options, log_option, option, overwrite, run_option
 
 if TYPE_CHECKING:
     from taskgroup.data import TaskTable
@@ -41,6 +41,7 @@ def profile_options(command: Any) -> Any:
 @profile_options
 @augment_option
 @run_option
+@log_option
 @overwrite
 @common
 def profile(**given: Any) -> None:
@@ -56,7 +57,8 @@ def profile(**given: Any) -> None:
     settings = profile_settings(given)
     run, table, left_out = open_or_create(given)
     if run.check_free("profile", given, settings):
-        profile_step(run, table, left_out, settings, output)
+        with output.log_to(given["log_to"], run.path.name):
+            profile_step(run, table, left_out, settings, output)
     document = {"run": str(run.path), "n_tasks": table.n_tasks, "n_samples": table.n_samples, "left_out": left_out}
     output.result(document, lambda: output.line(f"Data Maps of {table.n_tasks} tasks are in {run.path}"))
     output.next_step(run.command("cluster"))

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from ._help import Command, Option
-from ._options import augment_option, common, option, overwrite, run_argument
+from ._options import augment_option, common, log_option, option, overwrite, run_argument
 
 __all__ = ["retrain", "retrain_options", "retrain_settings"]
 
@@ -144,6 +144,7 @@ def _known(option_name: str, names: list[str], known: tuple[str, ...]) -> list[s
 @option("--seed", section="Compute", type=click.IntRange(0), default=None, help="Seed; that of the profile by default.")
 @click.option("--data", cls=Option, section="Data", default=None, metavar="FILE",
               help="Table of the tasks, where the maps were recorded elsewhere.")  # fmt: skip
+@log_option
 @overwrite
 @common
 def retrain(**given: Any) -> None:
@@ -159,7 +160,8 @@ def retrain(**given: Any) -> None:
     table = run.table() if given["data"] is None else run.table_of(given["data"])
     check_retrain(table, settings)
     if run.check_free("retrain", given, settings):
-        retrain_step(run, table, settings, output, resume=given["resume"])
+        with output.log_to(given["log_to"], run.path.name):
+            retrain_step(run, table, settings, output, resume=given["resume"])
 
     def show() -> None:
         show_answer(run, output)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ._help import Command
-from ._options import augment_option, common, data_options, overwrite, run_option
+from ._options import augment_option, common, data_options, log_option, overwrite, run_option
 from .cluster import check_groups, cluster_document, cluster_options, cluster_settings
 from .profile import open_or_create, profile_options, profile_settings
 from .retrain import retrain_document, retrain_options, retrain_settings
@@ -33,6 +33,7 @@ __all__ = ["run"]
 @retrain_options
 @augment_option
 @run_option
+@log_option
 @overwrite
 @common
 def run(**given: Any) -> None:
@@ -55,12 +56,13 @@ def run(**given: Any) -> None:
         steps.check_retrain(table, retraining)
 
     directory, table, left_out = open_or_create(given, check)
-    if directory.check_free("profile", given, profiling):
-        steps.profile_step(directory, table, left_out, profiling, output)
-    if directory.check_free("cluster", given, clustering):
-        steps.cluster_step(directory, clustering, output)
-    if directory.check_free("retrain", given, retraining):
-        steps.retrain_step(directory, table, retraining, output, resume=given["resume"])
+    with output.log_to(given["log_to"], directory.path.name):
+        if directory.check_free("profile", given, profiling):
+            steps.profile_step(directory, table, left_out, profiling, output)
+        if directory.check_free("cluster", given, clustering):
+            steps.cluster_step(directory, clustering, output)
+        if directory.check_free("retrain", given, retraining):
+            steps.retrain_step(directory, table, retraining, output, resume=given["resume"])
     path = steps.report_step(directory, output)
 
     def show() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 __version__ = "0.1.0"
 
 _PUBLIC = {
+    "Callback": "taskgroup.callbacks",
     "DataMaps": "taskgroup.datamaps",
     "DataMapTracker": "taskgroup.tracker",
     "Grouping": "taskgroup.grouping",

@@ -16,6 +16,7 @@ LAYERS = [
     {"tasks", "datamaps", "exchange", "features", "grouping", "data", "scoring"},
     {"gain"},
     {"cluster", "tracker", "models", "plan", "report"},
+    {"callbacks"},
     {"integrations", "training", "arms"},
     {"learners"},
     {"experiment"},

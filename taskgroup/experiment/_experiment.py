@@ -11,6 +11,7 @@ import numpy as np
 
 from taskgroup._artifact import content_hash, result_versions
 from taskgroup.arms import Answers, Arm, Part
+from taskgroup.callbacks import Callback
 from taskgroup.cost import Cost
 from taskgroup.experiment._executors import Lost, RunAll
 from taskgroup.experiment._store import Store
@@ -70,6 +71,8 @@ class Experiment:
         Seed of everything.
     progress : callable, optional
         Called as ``progress(stage, models done, models)``.
+    callbacks : sequence of Callback
+        Told of every unit that is fitted.
     """
 
     material: Material
@@ -80,6 +83,7 @@ class Experiment:
     answers: Answers = "best"
     random_state: int = 0
     progress: Progress | None = None
+    callbacks: Sequence[Callback] = ()
     failed: dict[str, str] = field(default_factory=dict)
     tuned: dict[str, dict[str, Any]] = field(default_factory=dict)
     _pieces: dict[str, list[_Piece]] = field(default_factory=dict)
@@ -245,6 +249,9 @@ class Experiment:
                 self._keys[unit.path], self._results[unit.path] = key, replace(result, models=[])
             done += len(unit.orders)
             self._report(stage, done, total)
+            if key == self._keys.get(unit.path):
+                for callback in self.callbacks:
+                    callback.on_unit(unit.path, Cost.total(result.costs), done, total)
 
     def _combined(self, method: Method, seed: int, draw: int, rows: Literal["honest", "test"]) -> Packed:
         """Return the packed outputs (n, n_outputs) of one repetition on the honest or on the test rows."""

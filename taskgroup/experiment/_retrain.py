@@ -20,6 +20,7 @@ from taskgroup._artifact import file_hash, write_json
 from taskgroup._lock import writing
 from taskgroup._validation import check_choice, check_int, check_type
 from taskgroup.arms import DEFAULT_ARMS, Answers, Question, make_arms
+from taskgroup.callbacks import Callback
 from taskgroup.data import TaskTable
 from taskgroup.exceptions import InvalidInputError
 from taskgroup.experiment._executors import Executor, workers
@@ -128,6 +129,7 @@ def retrain(
     out: str | os.PathLike[str] | None = None,
     resume: bool = False,
     progress: Progress | None = None,
+    callbacks: Sequence[Callback] = (),
 ) -> RetrainResult:
     """Return how the grouping fares against every control, whatever is trained, and what should serve each task.
 
@@ -183,6 +185,8 @@ def retrain(
         Go on in `out`; refuse when it was made with other inputs.
     progress : callable, optional
         Called as ``progress(stage, models done, models)``.
+    callbacks : sequence of Callback
+        Told of settings and groups, of every unit of work that is fitted, and of scores and plan.
 
     Raises
     ------
@@ -214,6 +218,14 @@ def retrain(
     made = make_arms(arms or DEFAULT_ARMS, Question(table, grouping, draws, random_state))
     chosen = make_learners(learners, options or {}, arch, encoder)
     lineup, left_out = line_up(chosen, made, examples, asked_arms=arms is not None, methods=methods, seeds=seeds)
+    for callback in callbacks:
+        callback.on_step(
+            "retrain",
+            {"learners": list(chosen), "methods": [method.name for method in lineup], "seeds": seeds,
+             "folds": held_out.n_folds, "draws": draws, "answers": answers, "plan": plan, "random_state": random_state,
+             "table": table.name, "n_rows": len(held_out.rows), "out": None if out is None else os.fspath(out)},
+        )  # fmt: skip
+        callback.on_grouping(grouping)
     temporary = _Temporary() if out is None else None
     folder = temporary.path if temporary is not None else Path(os.fspath(out or ""))
     with ExitStack() as stack:
@@ -221,7 +233,7 @@ def retrain(
             stack.enter_context(writing(out))
         store = Store(folder / "models", resume=resume)
         with workers(material, jobs, executor) as run_all:
-            work = Experiment(material, chosen, lineup, store, run_all, answers, random_state, progress)
+            work = Experiment(material, chosen, lineup, store, run_all, answers, random_state, progress, callbacks)
             work.run()
         if not work.scored:
             name, reason = next(iter(work.failed.items()))
@@ -243,6 +255,8 @@ def retrain(
         result.save(folder)
         grouping.save(folder / "grouping.json")
         _write_serving(folder / "models", table, served, choice)
+    for callback in callbacks:
+        callback.on_result(card, choice)
     return result
 
 

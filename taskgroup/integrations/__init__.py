@@ -1,4 +1,7 @@
-"""The tracker inside other people's training loops. Each integration loads its framework on first use."""
+"""The tracker inside other people's training loops, and runs in experiment trackers.
+
+Each integration loads its framework on first use.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,17 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from taskgroup.exceptions import MissingDependencyError
+from taskgroup.integrations._logging import MLflowLogger, RunLogger, TensorBoardLogger, run_logger
 from taskgroup.integrations._loop import announced, split_batch
 
 if TYPE_CHECKING:
     from taskgroup.integrations._lightning import DataMapCallback
     from taskgroup.integrations._transformers import DataMapTrainerCallback
 
-__all__ = ["DataMapCallback", "DataMapTrainerCallback", "announced", "split_batch"]
+__all__ = [
+    "DataMapCallback", "DataMapTrainerCallback", "MLflowLogger", "RunLogger", "TensorBoardLogger", "announced",
+    "run_logger", "split_batch",
+]  # fmt: skip
 
 _OPTIONAL = {"DataMapCallback": "lightning", "DataMapTrainerCallback": "transformers"}
 

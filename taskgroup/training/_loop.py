@@ -64,7 +64,7 @@ def fit_loop(
             if job.record(_valid_loss(job, data.valid), settings.patience):
                 best[job] = _snapshot(job)
         if observer is not None:
-            observer.on_epoch_end(epoch)
+            observer.on_epoch_end(epoch, [job.valid_loss[-1] for job in jobs])
         if checkpoint is not None:
             checkpoint.save(partial(_state, epoch, jobs, optimiser, schedule, best))
     for job, state in best.items():

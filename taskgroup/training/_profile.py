@@ -15,6 +15,7 @@ from torch import Tensor
 
 from taskgroup._artifact import content_hash, json_ready, result_versions, write_text
 from taskgroup._validation import check_int, check_type
+from taskgroup.callbacks import Callback
 from taskgroup.cost import Cost
 from taskgroup.data import TaskTable
 from taskgroup.datamaps import DataMaps
@@ -104,6 +105,7 @@ def profile(
     random_state: int = 0,
     checkpoint: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
+    callbacks: Sequence[Callback] = (),
 ) -> Profile:
     """Return the Data Maps of all tasks and the model that was trained to record them.
 
@@ -136,6 +138,8 @@ def profile(
         with the same arguments goes on from there and gives what it would have given undisturbed. Not for repeats.
     progress : callable, optional
         Called as ``progress("profile", epochs done, epochs)``.
+    callbacks : sequence of Callback
+        Told of the settings and of every epoch.
 
     Raises
     ------
@@ -175,8 +179,13 @@ def profile(
         for seed in seeds
     ]  # fmt: skip
 
+    for callback in callbacks:
+        facts = {**networks[0].to_dict(), **settings.to_dict()}
+        del facts["tasks"]
+        callback.on_step("profile", {**facts, "repeats": repeats, "table": table.name, "n_rows": len(data.train.x)})
+
     def train(settings: FitSettings) -> tuple[DataMaps, list[Fitted]]:
-        recorder = _Recorder(table, data, epochs * repeats, progress)
+        recorder = _Recorder(table, data, epochs * repeats, progress, callbacks)
         kept = None
         if checkpoint is not None:
             key = content_hash(table.content_hash(), settings.to_dict(), networks[0].to_dict(), result_versions())
@@ -202,16 +211,25 @@ def profile(
 class _Recorder:
     """Hands every batch to a tracker, in the units of the targets."""
 
-    def __init__(self, table: TaskTable, data: TrainingData, epochs: int, progress: Progress | None) -> None:
+    def __init__(
+        self,
+        table: TaskTable,
+        data: TrainingData,
+        epochs: int,
+        progress: Progress | None,
+        callbacks: Sequence[Callback],
+    ) -> None:
         targets = table.targets("train")
         self.tracker = DataMapTracker(table.tasks, len(targets), n_epochs=epochs, targets=targets, outputs="logits")
         self.mean, self.scale = torch.from_numpy(data.target_scale.mean), torch.from_numpy(data.target_scale.scale)
-        self.epochs, self.progress = epochs, progress
+        self.epochs, self.progress, self.callbacks = epochs, progress, callbacks
 
     def on_batch(self, model: int, rows: Tensor, outputs: Tensor) -> None:
         self.tracker.update(rows, outputs * self.scale + self.mean)
 
-    def on_epoch_end(self, epoch: int) -> None:
+    def on_epoch_end(self, epoch: int, valid_loss: Sequence[float]) -> None:
         self.tracker.end_epoch()
+        for callback in self.callbacks:
+            callback.on_epoch(self.tracker.n_epochs, {"valid_loss": valid_loss[0]})
         if self.progress is not None:
             self.progress("profile", self.tracker.n_epochs, self.epochs)

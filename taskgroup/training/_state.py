@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -19,8 +20,8 @@ class Observer(Protocol):
     def on_batch(self, model: int, rows: Tensor, outputs: Tensor) -> None:
         """Hear of the training-mode packed outputs (B, n_outputs) of some rows, before the step they lead to."""
 
-    def on_epoch_end(self, epoch: int) -> None:
-        """Hear that an epoch, counted from 1, is over."""
+    def on_epoch_end(self, epoch: int, valid_loss: Sequence[float]) -> None:
+        """Hear that an epoch, counted from 1, is over, and of the validation loss of every model."""
 
 
 @dataclass(eq=False)
