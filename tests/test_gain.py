@@ -165,11 +165,12 @@ def test_settled_nodes_are_not_judged_at_full_effort():
     assert len(judge.seen) == len(set(judge.seen))
 
 
-def test_threads_change_nothing_and_progress_is_told():
-    truth = np.repeat(np.arange(3), 4)
+def test_processes_change_nothing_and_progress_is_told():
+    truth = np.repeat(np.arange(6), 8)
     told = []
-    one = find_groups(PlantedJudge(truth), {"given": similarity_of(truth)}, progress=lambda *a: told.append(a))
-    two = find_groups(PlantedJudge(truth), {"given": similarity_of(truth)}, jobs=3)
+    judge, given = planted_table(truth, n=160), {"given": similarity_of(truth)}
+    one = find_groups(fast(judge), given, progress=lambda *a: told.append(a), trials=2)
+    two = find_groups(fast(judge), given, jobs=2, trials=2)
     without = [{k: v for k, v in found.info.items() if k != "seconds"} for found in (one, two)]
     assert one.groups == two.groups
     assert without[0] == without[1]
@@ -243,12 +244,26 @@ def test_contracting_a_chain_bounds_its_fits():
     order = np.arange(60)
     chain = task_tree(1.0 / (1 + np.maximum(order[:, None], order)))
     assert sum(len(node.tasks) for node in chain.walk()) > 1500
-    short = contract(chain, 600)
+    short = contract(chain, 600, 1000)
     assert sum(len(node.tasks) for node in short.walk()) <= 600
     assert sorted(t for node in short.walk() if not node.children for t in node.tasks) == list(range(60))
     for node in short.walk():
         if node.children:
             assert tuple(sorted(t for child in node.children for t in child.tasks)) == node.tasks
+
+
+def test_of_too_many_nodes_the_smallest_go():
+    rng = np.random.default_rng(0)
+    tree = task_tree(np.corrcoef(rng.normal(size=(64, 5))))
+    few = contract(tree, 10**6, 10)
+    inner = [node for node in few.walk() if node.children]
+    assert 3 <= len(inner) <= 10
+    assert few.tasks == tree.tasks
+    kept = {node.tasks for node in inner}
+    gone = [node for node in tree.walk() if node.children and node.tasks not in kept]
+    assert max(len(node.tasks) for node in gone) < min(map(len, kept)) + 1
+    for node in inner:
+        assert tuple(sorted(t for child in node.children for t in child.tasks)) == node.tasks
 
 
 def test_a_cross_map_relates_tasks_that_share_no_row():

@@ -65,8 +65,6 @@ class ForestJudge:
         Row numbers of the table, ascending.
     targets : ndarray of float32 of shape (n, T)
         Their targets.
-    importances : ndarray of float64 of shape (T, d)
-        Mean decrease of impurity by each feature in the forest of each task alone; zeros until it was judged.
 
     Raises
     ------
@@ -98,7 +96,6 @@ class ForestJudge:
             raise InvalidInputError(f"tasks must be of one kind to be pooled; got {len(kinds)} kinds.")
         self.tasks: TaskSet = table.tasks
         self.targets: NDArray[np.float32] = table.Y[self.rows]
-        self.importances: Floats = np.zeros((table.n_tasks, table.n_features))
         self._X = np.ascontiguousarray(table.X[self.rows])
         self._columns = [_label_columns(table.tasks, self.targets, t) for t in range(table.n_tasks)]
 
@@ -109,17 +106,28 @@ class ForestJudge:
         labels = _Labels(Z, len(parts), self.pooled)
         total, count = np.zeros((2, *Z.shape)), np.zeros((2, len(Z), 1))
         with config_context(assume_finite=True, skip_parameter_validation=True):  # half of the time of a small tree
-            for b in range(max(_FEWEST, round(effort * self.n_trees))):
+            for b in range(self._n_trees(effort)):
                 bag, tree = self._tree(labels, b)
                 out = np.flatnonzero(bag == 0)
                 total[b % 2, out] += labels.leaf_values(bag, tree.tree_.apply(self._X))[out]
                 count[b % 2, out] += 1
-                if len(tasks) == 1:
-                    self.importances[tasks[0]] += tree.feature_importances_
         scale = np.concatenate([np.full(len(part.mean), part.scale) for part in parts])
         mean = np.concatenate([part.mean for part in parts])
         answers: NDArray[np.float32] = (total / np.maximum(count, 1) * scale + mean).astype(np.float32)
         return answers
+
+    def importances(self, effort: float = 1.0) -> Floats:
+        """Return the mean decrease of impurity by each feature in the forest of each task alone, (T, d)."""
+        rows = []
+        with config_context(assume_finite=True, skip_parameter_validation=True):
+            for part in self._columns:
+                labels = _Labels(part.values, 1, self.pooled)
+                trees = [self._tree(labels, b)[1] for b in range(self._n_trees(effort))]
+                rows.append(np.mean([tree.feature_importances_ for tree in trees], 0))
+        return np.array(rows)
+
+    def _n_trees(self, effort: float) -> int:
+        return max(_FEWEST, round(effort * self.n_trees))
 
     def _tree(self, labels: _Labels, b: int) -> tuple[Floats, ExtraTreeRegressor]:
         """Return the bootstrap counts (n,) of tree b and the tree fitted to those that hold a label."""

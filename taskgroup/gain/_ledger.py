@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +13,7 @@ from taskgroup.gain._judge import Judge, Score, score_outputs
 from taskgroup.scoring import Measured
 from taskgroup.scoring._noise import noise_variance
 
-__all__ = ["Gain", "Group", "Ledger"]
+__all__ = ["Gain", "Group", "Ledger", "Measure", "judged"]
 
 Floats = NDArray[np.float64]
 Group = tuple[int, ...]
@@ -23,6 +22,18 @@ Group = tuple[int, ...]
 _PRIOR_NODES = 5.0  # comparisons that the assumed share of luck counts for
 _KEPT = 64  # sets whose outputs are kept for blends
 _log = logging.getLogger(__name__)
+
+
+class Found(NamedTuple):
+    """What a judge found of a set."""
+
+    score: Score | None  # None when it failed, and why in `note`
+    note: str = ""
+    answer: NDArray[np.float32] | None = None  # mean over the draws, of a single task
+
+
+Measure = Callable[[Sequence[tuple[Group, float]]], Iterator[Any]]
+"""Yields what :func:`judged` finds of sets at efforts, in their order."""
 
 
 class Gain(NamedTuple):
@@ -41,8 +52,8 @@ class Ledger:
         Who measures.
     progress : callable, optional
         Called with ("cluster", sets measured, sets expected).
-    jobs : int
-        Threads that measure sets asked for together; the result does not depend on them.
+    run : callable, optional
+        Who asks the judge, for instance several processes; the result does not depend on it.
 
     Attributes
     ----------
@@ -52,8 +63,11 @@ class Ledger:
         Number of sets that will be measured, for the progress.
     """
 
-    def __init__(self, judge: Judge, progress: Callable[[str, int, int], None] | None = None, jobs: int = 1) -> None:
-        self.judge, self.jobs = judge, jobs
+    def __init__(
+        self, judge: Judge, progress: Callable[[str, int, int], None] | None = None, run: Measure | None = None
+    ) -> None:
+        self.judge = judge
+        self._run: Measure = run or (lambda wanted: (judged(judge, *one) for one in wanted))
         self.notes: dict[Group, str] = {}
         self.expected = 0
         self._progress = progress
@@ -77,15 +91,11 @@ class Ledger:
     def measure(self, groups: Iterable[Group], effort: float) -> None:
         """Measure those of the sets that were not measured at this effort."""
         wanted = [g for g in dict.fromkeys(groups) if (g, effort) not in self._scores]
-        if self.jobs == 1:
-            self._note(wanted, effort, (self._fit(g, effort) for g in wanted))
-        else:
-            with ThreadPoolExecutor(self.jobs) as pool:
-                self._note(wanted, effort, pool.map(lambda g: self._fit(g, effort), wanted))
-
-    def _note(self, wanted: Iterable[Group], effort: float, found: Iterable[tuple[Score | None, str]]) -> None:
-        for group, (score, note) in zip(wanted, found, strict=True):
+        for group, found in zip(wanted, self._run([(group, effort) for group in wanted]), strict=True):
+            score, note, answer = found if isinstance(found, Found) else Found(None, found.cause)
             self._scores[group, effort] = score
+            if answer is not None:
+                self._answers.setdefault(group[0], answer)
             if note:
                 self.notes[group] = note
                 _log.warning("tasks %s are left out of the search: %s", group, note)
@@ -100,7 +110,7 @@ class Ledger:
     def outputs_of(self, task: int, group: Group, effort: float) -> NDArray[np.float32] | None:
         """Return what the model of a set answers for one of its tasks, (n_draws, n, n_outputs); None if it failed."""
         if group not in self._outputs:
-            self._outputs = {**dict(list(self._outputs.items())[-_KEPT:]), group: self._answer(group, effort)[0]}
+            self._outputs = {**dict(list(self._outputs.items())[-_KEPT:]), group: _answer(self.judge, group, effort)[0]}
         outputs = self._outputs[group]
         if outputs is None:
             return None
@@ -169,26 +179,27 @@ class Ledger:
             self._luck = (self._luck[0] + float(draws.var(ddof=1)) / len(draws) / rows, self._luck[1] + 1.0)
         return Gain(value, (rows * (1 + self.luck)) ** 0.5)
 
-    def _fit(self, group: Group, effort: float) -> tuple[Score | None, str]:
-        outputs, note = self._answer(group, effort)
-        if outputs is None:
-            return None, note
-        if len(group) == 1:
-            self._answers.setdefault(group[0], outputs.mean(0))
-        return score_outputs(self.judge, group, outputs), ""
 
-    def _answer(self, group: Group, effort: float) -> tuple[NDArray[np.float32] | None, str]:
-        """Return the judge's outputs, or None and what was wrong with them."""
-        try:
-            outputs = np.asarray(self.judge.outputs(group, effort), np.float32)
-        except Exception as error:  # a judge is the user's: whatever it raises costs this set, not the search
-            return None, f"{type(error).__name__}: {error}"
-        width = sum(self.judge.tasks[t].n_outputs for t in group)
-        if outputs.ndim != 3 or outputs.shape[1:] != (len(self.judge.targets), width):
-            return None, f"outputs of shape {outputs.shape}, not (n_draws, {len(self.judge.targets)}, {width})"
-        if not np.isfinite(outputs).all():
-            return None, "outputs that are not finite"
-        return outputs, ""
+def judged(judge: Judge, group: Group, effort: float) -> Found:
+    """Return what a judge finds of a set at an effort."""
+    outputs, note = _answer(judge, group, effort)
+    if outputs is None:
+        return Found(None, note)
+    return Found(score_outputs(judge, group, outputs), "", outputs.mean(0) if len(group) == 1 else None)
+
+
+def _answer(judge: Judge, group: Group, effort: float) -> tuple[NDArray[np.float32] | None, str]:
+    """Return the judge's outputs, or None and what was wrong with them."""
+    try:
+        outputs = np.asarray(judge.outputs(group, effort), np.float32)
+    except Exception as error:  # a judge is the user's: whatever it raises costs this set, not the search
+        return None, f"{type(error).__name__}: {error}"
+    width = sum(judge.tasks[t].n_outputs for t in group)
+    if outputs.ndim != 3 or outputs.shape[1:] != (len(judge.targets), width):
+        return None, f"outputs of shape {outputs.shape}, not (n_draws, {len(judge.targets)}, {width})"
+    if not np.isfinite(outputs).all():
+        return None, "outputs that are not finite"
+    return outputs, ""
 
 
 def _sizes(judge: Judge) -> Floats:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pickle
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -12,12 +15,13 @@ from numpy.typing import ArrayLike, NDArray
 from threadpoolctl import threadpool_limits
 
 from taskgroup._display import brief
+from taskgroup._processes import end_with_parent, processes
 from taskgroup._validation import check_choice, check_int, check_matrix, check_real
 from taskgroup.exceptions import InvalidInputError
 from taskgroup.gain._cut import EFFORTS, refined_cut, rough_cut
 from taskgroup.gain._estimate import Z95, cuts_of_halves, expected_gain, gain_path
 from taskgroup.gain._judge import Judge
-from taskgroup.gain._ledger import Gain, Group, Ledger
+from taskgroup.gain._ledger import Found, Gain, Group, Ledger, Measure, judged
 from taskgroup.gain._moves import fewer_groups, join_lonely, move
 from taskgroup.gain._propose import answer_similarity, importance_similarity
 from taskgroup.gain._soft import soften
@@ -31,6 +35,8 @@ MARGIN = 1.0
 """Standard deviations by which a cut, or a move, must gain; settled on sets that no figure is reported on."""
 
 _FITS_PER_TASK = 40  # budget of a search: fits of m tasks count m
+_MOST_NODES = 300  # inner nodes of all trees: all of those of a hundred tasks
+_FEW = 40  # tasks up to which the start of processes takes longer than they save
 
 
 @brief
@@ -95,7 +101,8 @@ def find_groups(
         they answer on all rows, labelled or not, and how alike a forest's importances are. The latter won rarely where
         it was tried, and each tree costs about as many fits as there are tasks.
     jobs : int
-        Threads of the judge's fits; the result does not depend on them.
+        Processes that fit, where there are more than a few tasks and the judge can be sent to them; the result does
+        not depend on them. A script that asks for several must begin its work under ``if __name__ == "__main__":``.
     progress : callable, optional
         Called with ("cluster", sets measured, sets expected).
     random_state : int
@@ -124,12 +131,15 @@ def find_groups(
         for name, S in (similarities or {}).items()
     }
     trials = min(n_tasks, 16) if trials is None else check_int("trials", trials, 0)
-    ledger = Ledger(judge, progress, jobs)
-    with threadpool_limits(1):
+    with threadpool_limits(1), _crew(judge, jobs if n_tasks > _FEW else 1) as run:
+        ledger = Ledger(judge, progress, run)
         matrices |= _own_proposals(judge, ledger, own_proposals)
         matrices = matrices or {"none": np.eye(n_tasks)}
         trees = {
-            name: _limit(contract(task_tree(S), _FITS_PER_TASK * n_tasks // len(matrices)), max_size)
+            name: _limit(
+                contract(task_tree(S), _FITS_PER_TASK * n_tasks // len(matrices), _MOST_NODES // len(matrices)),
+                max_size,
+            )
             for name, S in matrices.items()
         }
         winner, rivals, groups = _compete(trees, ledger, margin)
@@ -166,6 +176,35 @@ def find_groups(
     return GainGroups(tuple(groups), membership, info)
 
 
+@contextmanager
+def _crew(judge: Judge, jobs: int) -> Iterator[Measure | None]:
+    """Give what asks the judge in several processes; None where this one does it alone."""
+    if jobs > 1:
+        try:
+            pickle.dumps(judge)
+        except Exception:  # a judge of the user's that cannot be sent
+            jobs = 1
+    if jobs == 1:
+        yield None
+        return
+    with processes(jobs, _in_worker, partial(_prepare, judge)) as run:
+        yield run
+
+
+_judges: list[Judge] = []
+"""The judge of a worker process: sent once, not with each set."""
+
+
+def _prepare(judge: Judge) -> None:
+    end_with_parent(lambda: None)
+    _judges[:] = [judge]
+
+
+def _in_worker(job: tuple[Group, float]) -> Found:
+    with threadpool_limits(1):
+        return judged(_judges[0], *job)
+
+
 def _is_worth_it(against_one: Mapping[str, float] | None, margin: float) -> bool:
     """Return whether enough is left of what groups gain on rows that did not choose them: half of what a cut must gain.
 
@@ -190,7 +229,7 @@ def _own_proposals(judge: Judge, ledger: Ledger, wanted: Sequence[str]) -> dict[
         importances = getattr(judge, "importances", None)
         if importances is None:
             raise InvalidInputError("own_proposals=('importances',) needs a judge that has `importances`.")
-        found["importances"] = importance_similarity(np.asarray(importances, np.float64))
+        found["importances"] = importance_similarity(np.asarray(importances(EFFORTS[0]), np.float64))
     return found
 
 

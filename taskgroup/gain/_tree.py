@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -65,22 +66,31 @@ def task_tree(similarity: ArrayLike) -> Node:
     return nodes[-1]
 
 
-def contract(tree: Node, budget: int) -> Node:
-    """Return the tree without the nodes that differ least from their parents, of at most ``budget`` task fits.
+def contract(tree: Node, budget: int, most_nodes: int) -> Node:
+    """Return the tree without the nodes that tell least: at most ``budget`` task fits, ``most_nodes`` inner nodes.
 
-    A fit of m tasks counts m. A node goes, its children becoming its parent's, when it holds more than a share of the
-    parent's tasks; the share shrinks until the budget is met, so a chain of T nodes becomes one of order log T.
+    A node that goes leaves its children to its parent. First those go that differ least from their parents: that hold
+    more than a share of the parent's tasks, which shrinks until the budget, in which a fit of m tasks counts m, is met;
+    so a chain of T nodes becomes one of order log T. Then the smallest go: of hundreds of tasks, which three belong
+    closest together matters to few.
     """
     share = 1.0
     while sum(len(node.tasks) for node in tree.walk()) > budget and share > 0.5:
         share -= 0.05
-        tree = _contract(tree, share)
+        tree = _without(tree, partial(_near, share))
+    sizes = sorted((len(node.tasks) for node in tree.walk() if node.children), reverse=True)
+    if len(sizes) > most_nodes:
+        tree = _without(tree, lambda child, _: len(child.tasks) <= sizes[most_nodes])
     return tree
 
 
-def _contract(node: Node, share: float) -> Node:
+def _near(share: float, child: Node, parent: Node) -> bool:
+    return len(child.tasks) > share * len(parent.tasks)
+
+
+def _without(node: Node, goes: Callable[[Node, Node], bool]) -> Node:
+    """Return the tree without the inner nodes that go; ``goes`` is asked with the node and its parent."""
     children: list[Node] = []
-    for child in (_contract(child, share) for child in node.children):
-        near = child.children and len(child.tasks) > share * len(node.tasks)
-        children += child.children if near else (child,)
+    for child in (_without(child, goes) for child in node.children):
+        children += child.children if child.children and goes(child, node) else (child,)
     return Node(node.tasks, tuple(children))
