@@ -19,6 +19,7 @@ __all__ = [
     "ShareOrFile",
     "common",
     "data_options",
+    "device_option",
     "log_option",
     "option",
     "overwrite",
@@ -156,6 +157,13 @@ def augment_option(command: F) -> F:
     return option("--augment", section="Learners", type=click.FloatRange(0, 1), default=None, metavar="STRENGTH",
                   help="How far networks see images turned, sheared, scaled and shifted; .25 by default, 0 for not at "
                        "all.")(command)  # fmt: skip
+
+
+def device_option(command: F) -> F:
+    """Add --device, where networks are trained."""
+    return option("--device", section="Compute", type=click.Choice(("auto", "cpu", "cuda", "mps")), default="auto",
+                  show_default=True, help="Where the profile and networks are trained; auto takes a GPU if there is "
+                                          "one.")(command)  # fmt: skip
 
 
 def log_option(command: F) -> F:

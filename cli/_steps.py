@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from taskgroup.data import TaskTable
 
 __all__ = [
-    "check_retrain", "cluster_step", "profile_step", "report_step", "retrain_step", "show_answer", "show_groups",
-    "show_scores",
+    "check_profile", "check_retrain", "cluster_step", "profile_step", "report_step", "retrain_step", "show_answer",
+    "show_groups", "show_scores",
 ]  # fmt: skip
 
 
@@ -25,7 +25,7 @@ def profile_step(
     """Train one multi-task model, record its Data Maps; write tasks.json, datamaps.safetensors and profile/."""
     from taskgroup._artifact import write_json
     from taskgroup.data import SPLITS
-    from taskgroup.training import FitSettings, profile
+    from taskgroup.training import profile
 
     for name, reason in left_out.items():
         output.note(f"task {name!r} is left out: {reason}")
@@ -36,7 +36,7 @@ def profile_step(
         chosen = {name: settings[name] for name in ("epochs", "hidden") if settings[name] is not None}
         kept = run.path / "profile" / "checkpoint.safetensors"
         result = profile(
-            table, settings=FitSettings(augment=settings["augment"]), random_state=settings["seed"], checkpoint=kept,
+            table, settings=_fit_settings(settings), random_state=settings["seed"], checkpoint=kept,
             progress=progress, callbacks=output.loggers, **chosen,
         )  # fmt: skip
         result.save(run.path)
@@ -89,6 +89,11 @@ def _table_for_gain(run: Run, output: Output) -> TaskTable | None:
         return None
 
 
+def check_profile(settings: Mapping[str, Any]) -> None:
+    """Raise when this machine cannot do what is asked of the profile."""
+    _fit_settings(settings)
+
+
 def check_retrain(table: TaskTable, settings: Mapping[str, Any]) -> None:
     """Raise when what is asked of the retraining is unknown, or cannot be fitted on this table."""
     from taskgroup.experiment import check_request
@@ -116,11 +121,10 @@ def retrain_step(run: Run, table: TaskTable, settings: Mapping[str, Any], output
 def _lineup(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments that say what is fitted, and by what rule the plan is chosen."""
     from taskgroup.learners import ARCHITECTURES
-    from taskgroup.training import FitSettings
 
     networks = {
         "tune_by": settings["tune"], "start": settings["start"], "shared_layers": settings["shared_layers"],
-        "settings": FitSettings(augment=settings["augment"]),
+        "settings": _fit_settings(settings),
     }  # fmt: skip
     same = ("learners", "arch", "encoder", "arms", "methods", "metric", "task_weights", "average")
     return {
@@ -128,6 +132,12 @@ def _lineup(settings: Mapping[str, Any]) -> dict[str, Any]:
         "options": dict.fromkeys(("nets", "wide-nets", *ARCHITECTURES), networks),
         "plan": settings["rule"],
     }
+
+
+def _fit_settings(settings: Mapping[str, Any]) -> Any:
+    from taskgroup.training import FitSettings
+
+    return FitSettings(augment=settings["augment"], device=settings["device"])
 
 
 def report_step(run: Run, output: Output) -> str:

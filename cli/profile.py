@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ._help import Command
-from ._options import augment_option, common, data_options, log_option, option, overwrite, run_option
+from ._options import augment_option, common, data_options, device_option, log_option, option, overwrite, run_option
 
 if TYPE_CHECKING:
     from taskgroup.data import TaskTable
@@ -40,6 +40,7 @@ def profile_options(command: Any) -> Any:
 @data_options
 @profile_options
 @augment_option
+@device_option
 @run_option
 @log_option
 @overwrite
@@ -51,11 +52,11 @@ def profile(**given: Any) -> None:
     is read is said before training; `taskgroup check DATA` says it without training.
     """
     from ._output import Output
-    from ._steps import profile_step
+    from ._steps import check_profile, profile_step
 
     output = Output.of(given)
     settings = profile_settings(given)
-    run, table, left_out = open_or_create(given)
+    run, table, left_out = open_or_create(given, lambda table: check_profile(settings))
     if run.check_free("profile", given, settings):
         with output.log_to(given["log_to"], run.path.name):
             profile_step(run, table, left_out, settings, output)
@@ -72,7 +73,8 @@ def profile_settings(given: Mapping[str, Any]) -> dict[str, Any]:
         if not all(part.isdigit() and int(part) > 0 for part in parts):
             raise click.BadParameter(f"must be widths such as 64-32, or auto; got {hidden!r}.", param_hint="--hidden")
         widths = [int(part) for part in parts]
-    return {"epochs": given["epochs"], "hidden": widths, "augment": given["augment"], "seed": given["seed"]}
+    return {"epochs": given["epochs"], "hidden": widths, "augment": given["augment"], "device": given["device"],
+            "seed": given["seed"]}  # fmt: skip
 
 
 def open_or_create(given: Mapping[str, Any], check: Callable[[TaskTable], None] | None = None) -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from ._help import Command, Option
-from ._options import augment_option, common, log_option, option, overwrite, run_argument
+from ._options import augment_option, common, device_option, log_option, option, overwrite, run_argument
 
 __all__ = ["retrain", "retrain_options", "retrain_settings"]
 
@@ -93,7 +93,7 @@ def retrain_settings(given: Mapping[str, Any], seed: int) -> dict[str, Any]:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     same = (
         "seeds", "encoder", "start", "answers", "shared_layers", "draws", "folds", "tune", "executor", "max_models",
-        "rule", "metric", "average", "augment",
+        "rule", "metric", "average", "augment", "device",
     )  # fmt: skip
     return {
         **{name: given[name] for name in same},
@@ -141,6 +141,7 @@ def _known(option_name: str, names: list[str], known: tuple[str, ...]) -> list[s
 @run_argument
 @retrain_options
 @augment_option
+@device_option
 @option("--seed", section="Compute", type=click.IntRange(0), default=None, help="Seed; that of the profile by default.")
 @click.option("--data", cls=Option, section="Data", default=None, metavar="FILE",
               help="Table of the tasks, where the maps were recorded elsewhere.")  # fmt: skip

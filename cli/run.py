@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ._help import Command
-from ._options import augment_option, common, data_options, log_option, overwrite, run_option
+from ._options import augment_option, common, data_options, device_option, log_option, overwrite, run_option
 from .cluster import check_groups, cluster_document, cluster_options, cluster_settings
 from .profile import open_or_create, profile_options, profile_settings
 from .retrain import retrain_document, retrain_options, retrain_settings
@@ -32,6 +32,7 @@ __all__ = ["run"]
 @cluster_options
 @retrain_options
 @augment_option
+@device_option
 @run_option
 @log_option
 @overwrite

@@ -55,7 +55,7 @@ def gather(tracker: Recorder, group: Any = None) -> None:
 
 
 def _part(tracker: Recorder, shared: int) -> _Part:
-    tracker._settle()
+    tracker._catch_up()
     epoch = tracker._epoch
     rows = np.flatnonzero(tracker._targets.changed)
     return _Part(
@@ -70,7 +70,7 @@ def _part(tracker: Recorder, shared: int) -> _Part:
 
 def _join(tracker: Recorder, parts: list[_Part], shared: int) -> None:
     _check(tracker, parts, shared)
-    tracker._settle()
+    tracker._catch_up()
     epochs = [_reopened(tracker, e) for e in range(shared, tracker.n_epochs)]
     for part in parts:
         for epoch, sightings in zip(epochs, part.finished, strict=True):

@@ -23,6 +23,7 @@ from taskgroup.exceptions import InvalidInputError
 from taskgroup.tasks import Task, TaskSet
 from taskgroup.tracker._encode import Encoded, Encoder, signed_logits
 from taskgroup.tracker._epoch import Epoch, Sightings
+from taskgroup.tracker._held import Held, elsewhere
 from taskgroup.tracker._history import History, MappedHistory
 from taskgroup.tracker._kernel import address, codes_of
 from taskgroup.tracker._layout import Layout
@@ -82,6 +83,7 @@ class Recorder:
         else:
             self._record = History(layout, n_samples, n_epochs)
         self._epoch: Epoch | None = None
+        self._held = Held()
         self._pending = Pending(len(self.tasks))
         self._waiting: list[tuple[NDArray[np.int64], NDArray[np.uint16], NDArray[np.float32]]] = []
         self._shared = 0  # finished epochs that every process holds alike
@@ -91,7 +93,7 @@ class Recorder:
 
     def __repr__(self) -> str:
         known = 1.0 - float(np.isnan(self._targets.labels()).mean())
-        batches = self._epoch.n_batches if self._epoch else 0
+        batches = (self._epoch.n_batches if self._epoch else 0) + len(self._held)
         return (
             f"{type(self).__name__}({len(self.tasks):,} tasks: {clipped(self.tasks.names)}; {self.n_samples:,} "
             f"samples, mode {self.mode!r}; saw {self.n_epochs} whole epochs and {batches} batches of the next; "
@@ -100,7 +102,7 @@ class Recorder:
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         """Return a tracker of its own, with the same record; that of a recording in a folder is in memory."""
-        self._settle()
+        self._catch_up()
         copied = object.__new__(type(self))
         memo[id(self)] = copied
         rest = {name: value for name, value in vars(self).items() if name != "_epoch"}
@@ -137,33 +139,19 @@ class Recorder:
         InvalidInputError
             When an id is outside 0 .. N - 1, a shape is wrong, a label is not of its task's kind or not the one that
             the sample had in an earlier epoch, or a logit of a labelled sample is not finite. The message names the
-            batch and the task.
+            batch and the task. Tensors on another device than the CPU are looked at when the epoch ends, or when 64 MiB
+            of them are held.
         """
         if self._record_at_once(sample_ids, outputs, targets, mask):
             return
-        where = f"batch {self._epoch.n_batches if self._epoch else 0} of epoch {self.n_epochs}"
         if self._sealed:
-            raise InvalidInputError(f"{where}: this epoch has been gathered; call end_epoch() before the next update.")
-        rows = self._rows(sample_ids, where)
-        if not len(rows):
-            return
-        if targets is None:
-            if not self._targets.given:
-                raise InvalidInputError(f"{where}: `targets` must be given here or to the tracker; got None.")
-            targets = self._targets.labels(rows)
-        n_batches = self._epoch.n_batches if self._epoch else 0
-        batch = self._encoder(outputs, targets, mask, len(rows), where)
-        if self.n_epochs and _is_power(n_batches):  # batches 0, 1, 2, 4, 8, ...: mistaken ids show at once
-            self._targets.check(rows, batch.labels, where)
-        if batch.codes is None:
-            self._keep_binary(rows, batch, where)
-        elif batch.residuals is None:
-            self._open().add(rows, batch.codes)
-        else:
-            self._waiting.append((rows, batch.codes, batch.residuals))
-        self._open().n_batches += 1
-        self._targets.record(rows, batch.labels, batch.partial)
-        self._at_once = self._encoder.settled and self._targets.complete
+            raise InvalidInputError(
+                f"{self._where()}: this epoch has been gathered; call end_epoch() before the next update."
+            )
+        if not elsewhere(sample_ids, outputs, targets, mask):
+            self._update(sample_ids, outputs, targets, mask)
+        elif self._held.keep(sample_ids, outputs, targets, mask):
+            self._fetch()
 
     def end_epoch(self) -> None:
         """Finish the epoch: the next update belongs to the next one.
@@ -173,10 +161,10 @@ class Recorder:
         InvalidInputError
             When no batch was recorded since the last call, or outputs look like probabilities.
         """
+        self._catch_up()
         if self._epoch is None:
             raise InvalidInputError(f"epoch {self.n_epochs} has no batch; call update() before end_epoch().")
         self._encoder.check_outputs()
-        self._settle()
         if self._waiting:
             self._settle_residuals(self._epoch)
         repeats = self._epoch.close()
@@ -221,6 +209,42 @@ class Recorder:
         """Let another tracker record into the folder; a history in memory and a stream have nothing to close."""
         if isinstance(self._record, MappedHistory):
             self._record.release()
+
+    def _update(self, sample_ids: Any, outputs: Any, targets: Any, mask: Any) -> None:
+        where = self._where()
+        rows = self._rows(sample_ids, where)
+        if not len(rows):
+            return
+        if targets is None:
+            if not self._targets.given:
+                raise InvalidInputError(f"{where}: `targets` must be given here or to the tracker; got None.")
+            targets = self._targets.labels(rows)
+        n_batches = self._epoch.n_batches if self._epoch else 0
+        batch = self._encoder(outputs, targets, mask, len(rows), where)
+        if self.n_epochs and _is_power(n_batches):  # batches 0, 1, 2, 4, 8, ...: mistaken ids show at once
+            self._targets.check(rows, batch.labels, where)
+        if batch.codes is None:
+            self._keep_binary(rows, batch, where)
+        elif batch.residuals is None:
+            self._open().add(rows, batch.codes)
+        else:
+            self._waiting.append((rows, batch.codes, batch.residuals))
+        self._open().n_batches += 1
+        self._targets.record(rows, batch.labels, batch.partial)
+        self._at_once = self._encoder.settled and self._targets.complete
+
+    def _where(self) -> str:
+        return f"batch {self._epoch.n_batches if self._epoch else 0} of epoch {self.n_epochs}"
+
+    def _catch_up(self) -> None:
+        """Record everything that waits, on a device or to be encoded."""
+        self._fetch()
+        self._settle()
+
+    def _fetch(self) -> None:
+        """Record the batches that are held on a device."""
+        for batch in self._held.drain():
+            self._update(*batch)
 
     def _open(self) -> Epoch:
         if self._epoch is None:

@@ -11,6 +11,7 @@ import torch
 from taskgroup._artifact import FORMAT_VERSION
 from taskgroup.exceptions import InvalidInputError
 from taskgroup.tracker._epoch import Epoch, Sightings
+from taskgroup.tracker._held import Held
 from taskgroup.tracker._history import MappedHistory
 from taskgroup.tracker._recorder import Recorder
 from taskgroup.tracker._stream import Stream
@@ -20,7 +21,7 @@ __all__ = ["load_state", "state_of"]
 
 def state_of(tracker: Recorder) -> dict[str, Any]:
     """Return the state of a tracker; arrays are copies."""
-    tracker._settle()
+    tracker._catch_up()
     epoch = tracker._epoch
     return {
         **_facts(tracker),
@@ -43,7 +44,7 @@ def load_state(tracker: Recorder, state: Mapping[str, Any]) -> None:
             raise InvalidInputError(
                 f"the state to load must have {name}={value!r}, as this tracker; got {state.get(name)!r}."
             )
-    tracker._pending.drain()
+    tracker._held, _ = Held(), tracker._pending.drain()
     _load_record(tracker, _to_arrays(state["record"]))
     tracker._targets.load(_to_arrays(state["targets"]))
     tracker._encoder.scales[:] = _to_arrays(state["scales"])

@@ -60,7 +60,8 @@ class DataMapTracker(Recorder):
     Regression is an extension of ours: p = exp(-r^2 / 2 s^2) with residual r. The scale s is 1.4826 times the median of
     the absolute residuals of the first epoch, frozen. First-epoch residuals are held until that epoch ends.
 
-    Codes are taken on the CPU; outputs on another device are copied, which waits for the device.
+    Codes are taken on the CPU. Batches on another device are copied there, and moved in one piece when the epoch ends:
+    no step waits for the device. `probability` is then given tensors on the CPU.
 
     Examples
     --------

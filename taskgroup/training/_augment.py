@@ -33,5 +33,5 @@ def moved(x: Tensor, input_shape: tuple[int, ...], strength: float, generator: t
     draw = 2.0 * torch.rand(len(x), 2, 3, generator=generator) - 1.0
     draw *= strength
     draw[:, :, 2] *= 2.0 * _SHIFT  # sides of an image are two units long
-    grid = F.affine_grid(draw + torch.eye(2, 3), list(images.shape), align_corners=False)
+    grid = F.affine_grid((draw + torch.eye(2, 3)).to(x.device), list(images.shape), align_corners=False)
     return (F.grid_sample(images - background, grid, align_corners=False) + background).flatten(1)

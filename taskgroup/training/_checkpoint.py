@@ -73,7 +73,7 @@ def _flat(value: Any, arrays: dict[str, np.ndarray[Any, Any]]) -> Any:
     """Return a nested structure as JSON has it, its tensors moved to ``arrays``; keys keep their types."""
     if isinstance(value, torch.Tensor):
         name = f"{len(arrays)}"
-        arrays[name] = value.detach().numpy()
+        arrays[name] = value.detach().cpu().numpy()
         return {"tensor": name}
     if isinstance(value, Mapping):
         return {"items": [[key, _flat(item, arrays)] for key, item in value.items()]}

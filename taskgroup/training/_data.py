@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -122,6 +122,11 @@ class TrainingData:
             for rows in (train, valid)
         )
         return cls(tasks, schema, train_part, valid_part, scale, _output_bias(targets, tasks))
+
+    def to(self, device: torch.device | str) -> TrainingData:
+        """Return the same data with its tensors on a device."""
+        train, valid = (Part(*(tensor.to(device) for tensor in part)) for part in (self.train, self.valid))
+        return replace(self, train=train, valid=valid)
 
     def outputs_of(self, names: Iterable[str]) -> list[int]:
         """Return the packed output columns of some tasks, in the order given."""

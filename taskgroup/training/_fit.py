@@ -31,6 +31,7 @@ from taskgroup.exceptions import InvalidInputError, LearnerError
 from taskgroup.models import MultiTaskModel
 from taskgroup.training._checkpoint import Checkpoint
 from taskgroup.training._data import TrainingData
+from taskgroup.training._device import device_of, kept_random_state
 from taskgroup.training._flops import count_flops, n_parameters
 from taskgroup.training._loop import fit_loop
 from taskgroup.training._settings import FitSettings
@@ -80,7 +81,7 @@ def fit_many(
     checkpoint: Checkpoint | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> list[Fitted]:
-    """Return the fitted models, in order; the modules given are trained in place.
+    """Return the fitted models, in order; the modules given are trained in place, on the device of the settings.
 
     Parameters
     ----------
@@ -121,7 +122,12 @@ def fit_many(
             '`engine="stack"` needs SharedBottom models without encoder or towers, tasks of one output, and no '
             f'observer; got {type(odd).__name__}. Use engine="auto".'
         )
-    with torch.random.fork_rng(devices=[]):
+    device = torch.device(settings.device)
+    data = data.to(device)
+    for job in jobs:
+        job.model.to(device)
+        job.columns, job.weights = job.columns.to(device), job.weights.to(device)
+    with kept_random_state(device):
         for stack in to_stack:
             with _timed(stack):
                 fit_stack(stack, data, settings)
@@ -143,9 +149,10 @@ def fit_many(
 
 @torch.no_grad()
 def predict(model: MultiTaskModel, x: Tensor, *, rows: int = 4096) -> Tensor:
-    """Return the packed outputs (n, n_outputs) of scaled inputs (n, d), some rows at a time."""
+    """Return the packed outputs (n, n_outputs) of scaled inputs (n, d), on the CPU, some rows at a time."""
     model.eval()
-    return torch.cat([model.logits(part) for part in torch.split(x, rows)])
+    device = device_of(model)
+    return torch.cat([model.logits(part.to(device)).cpu() for part in torch.split(x, rows)])
 
 
 def _jobs(

@@ -8,6 +8,8 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from taskgroup.training._device import device_of
+
 __all__ = ["Flops", "count_flops", "n_parameters"]
 
 
@@ -35,7 +37,7 @@ def count_flops(model: nn.Module, n_features: int) -> Flops:
     shapes = tuple((tuple(p.shape), p.requires_grad) for p in model.parameters())
     key = (type(model).__qualname__, repr(model), shapes, n_features)
     if key not in _counted:
-        _counted[key] = _count(model, torch.zeros(2, n_features))
+        _counted[key] = _count(model, torch.zeros(2, n_features, device=device_of(model)))
     return _counted[key]
 
 

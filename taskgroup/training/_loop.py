@@ -12,6 +12,7 @@ from torch import Tensor
 from taskgroup.training._augment import moved
 from taskgroup.training._checkpoint import Checkpoint
 from taskgroup.training._data import Part, TrainingData
+from taskgroup.training._device import seed_device
 from taskgroup.training._losses import sample_losses, task_means
 from taskgroup.training._settings import FitSettings
 from taskgroup.training._state import Job, Observer
@@ -85,12 +86,12 @@ def _epoch(
     for job in jobs:
         job.model.train()
     seeds = list(dict.fromkeys(job.seed for job in jobs))
-    orders = {seed: batches(seed, epoch, len(data.train.x), settings.batch_size) for seed in seeds}
+    orders = {seed: batches(seed, epoch, len(data.train.x), settings.batch_size, data.train.x.device) for seed in seeds}
     for step in range(-(-len(data.train.x) // settings.batch_size)):
         rows = {seed: next(orders[seed]) for seed in seeds}
         inputs = {seed: _batch(data, rows[seed], settings, step_seed(seed, epoch, step)) for seed in seeds}
         for job in jobs:
-            torch.default_generator.manual_seed(step_seed(job.seed, epoch, step))
+            seed_device(data.train.x.device, step_seed(job.seed, epoch, step))
             outputs = job.model.member_logits(inputs[job.seed].x)  # (k, B, n_outputs)
             if observer is not None:
                 observer.on_batch(job.index, rows[job.seed], job.model.merged(outputs.detach()))

@@ -6,7 +6,9 @@ error of the standardised target.
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -35,7 +37,7 @@ def sample_losses(tasks: TaskSet, outputs: Tensor, y: Tensor) -> Tensor:
     kinds = {task.kind for task in tasks}
     if kinds == {"binary"}:
         return F.binary_cross_entropy_with_logits(outputs, y, reduction="none")
-    regression = torch.tensor([task.kind == "regression" for task in tasks])
+    regression = np.array([task.kind == "regression" for task in tasks])
     if "multiclass" not in kinds:
         return column_losses(outputs, y, regression)
     pieces = torch.split(outputs, [task.n_outputs for task in tasks], dim=1)
@@ -50,14 +52,18 @@ def sample_losses(tasks: TaskSet, outputs: Tensor, y: Tensor) -> Tensor:
     )
 
 
-def column_losses(outputs: Tensor, y: Tensor, regression: Tensor) -> Tensor:
+def column_losses(outputs: Tensor, y: Tensor, regression: NDArray[np.bool_]) -> Tensor:
     """Return the loss of every element of outputs whose columns are logits, or values where ``regression`` is true."""
-    if not bool(regression.any()):
+    if not regression.any():
         return F.binary_cross_entropy_with_logits(outputs, y, reduction="none")
     squares = (outputs - y).square() * 0.5
-    if bool(regression.all()):
+    if regression.all():
         return squares
-    return torch.where(regression, squares, F.binary_cross_entropy_with_logits(outputs, y, reduction="none"))
+    return torch.where(
+        torch.as_tensor(regression, device=outputs.device),
+        squares,
+        F.binary_cross_entropy_with_logits(outputs, y, reduction="none"),
+    )
 
 
 def task_means(losses: Tensor, seen: Tensor) -> Tensor:

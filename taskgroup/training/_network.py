@@ -115,7 +115,7 @@ def load_network(path: Path) -> tuple[Network, State, dict[str, Any]]:
 
 def state_of(model: nn.Module) -> State:
     """Return a model's weights and buffers as arrays of their own."""
-    return {name: value.detach().numpy().copy() for name, value in model.state_dict().items()}
+    return {name: value.detach().cpu().numpy().copy() for name, value in model.state_dict().items()}
 
 
 def load_state(model: nn.Module, state: State) -> None:

@@ -130,7 +130,7 @@ def profile(
     encoder : {"auto", "mlp", "fields"} or callable
         See :func:`taskgroup.models.build_model`.
     settings : FitSettings, optional
-        Batch size, learning rate, weight decay; its `epochs` and `patience` are not used.
+        Batch size, learning rate, weight decay, device; its `epochs` and `patience` are not used.
     random_state : int
         Seed of weights, order and dropout.
     checkpoint : path-like, optional
@@ -185,7 +185,7 @@ def profile(
         callback.on_step("profile", {**facts, "repeats": repeats, "table": table.name, "n_rows": len(data.train.x)})
 
     def train(settings: FitSettings) -> tuple[DataMaps, list[Fitted]]:
-        recorder = _Recorder(table, data, epochs * repeats, progress, callbacks)
+        recorder = _Recorder(table, data, epochs * repeats, progress, callbacks, settings.device)
         kept = None
         if checkpoint is not None:
             key = content_hash(table.content_hash(), settings.to_dict(), networks[0].to_dict(), result_versions())
@@ -218,10 +218,12 @@ class _Recorder:
         epochs: int,
         progress: Progress | None,
         callbacks: Sequence[Callback],
+        device: str,
     ) -> None:
         targets = table.targets("train")
         self.tracker = DataMapTracker(table.tasks, len(targets), n_epochs=epochs, targets=targets, outputs="logits")
-        self.mean, self.scale = torch.from_numpy(data.target_scale.mean), torch.from_numpy(data.target_scale.scale)
+        scale = data.target_scale
+        self.mean, self.scale = (torch.from_numpy(values).to(device) for values in (scale.mean, scale.scale))
         self.epochs, self.progress, self.callbacks = epochs, progress, callbacks
 
     def on_batch(self, model: int, rows: Tensor, outputs: Tensor) -> None:

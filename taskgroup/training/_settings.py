@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, Self
 
 from taskgroup._validation import check_choice, check_int, check_real
+from taskgroup.training._device import resolve_device
 
 __all__ = ["DEFAULT_DROPOUT", "DEFAULT_HIDDEN", "FitSettings", "Schedule"]
 
@@ -44,6 +45,8 @@ class FitSettings:
     augment : float, optional
         Strength in [0, 1] by which training images are turned, sheared, scaled and shifted; see
         :func:`taskgroup.training.moved`.
+    device : str
+        Where it is fitted: "auto", "cpu", "cuda", "cuda:1", "mps", ...; "auto" is replaced by what this machine has.
     """
 
     epochs: int = 60
@@ -53,8 +56,10 @@ class FitSettings:
     weight_decay: float | None = None
     schedule: Schedule | None = None
     augment: float | None = None
+    device: str = "auto"
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "device", resolve_device(self.device))
         check_int("epochs", self.epochs, low=1)
         if self.patience is not None:
             check_int("patience", self.patience, low=1)

@@ -17,12 +17,14 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from taskgroup.models import MultiTaskModel, SharedBottom
 from taskgroup.training._data import Part, TrainingData
+from taskgroup.training._device import seed_device
 from taskgroup.training._losses import column_losses
 from taskgroup.training._settings import FitSettings
 from taskgroup.training._state import Job
@@ -93,7 +95,7 @@ class _Stack:
     def train(self, epoch: int) -> None:
         """Train one epoch."""
         train, size = self.data.train, self.settings.batch_size
-        orders = [batches(seed, epoch, len(train.x), size) for seed in self.seeds]
+        orders = [batches(seed, epoch, len(train.x), size, train.x.device) for seed in self.seeds]
         for step, rows_by_seed in enumerate(zip(*orders, strict=True)):
             parts = [Part(*(tensor[rows] for tensor in train)) for rows in rows_by_seed]
             masks = [self._masks(step_seed(seed, epoch, step), len(rows_by_seed[0])) for seed in self.seeds]
@@ -148,16 +150,19 @@ class _Stack:
         pad = [widest - len(job.columns) for job in self.jobs]
         self.columns = torch.stack([F.pad(job.columns, (0, n)) for job, n in zip(self.jobs, pad, strict=True)])
         self.weights = torch.stack([F.pad(job.weights, (0, n)) for job, n in zip(self.jobs, pad, strict=True)])
-        kinds = torch.tensor([task.kind == "regression" for task in self.data.tasks])
-        self.regression = kinds[self.columns].unsqueeze(-1)
+        kinds = [[task.kind == "regression" for task in job.model.tasks] for job in self.jobs]
+        self.regression = np.array([own + own[:1] * n for own, n in zip(kinds, pad, strict=True)])[:, :, None]
 
     def _masks(self, seed: int, n_samples: int) -> list[Tensor]:
         """Return the dropout masks (1, width, B) of all layers, as the networks alone would draw them."""
         if not self.dropout:
             return []
-        torch.default_generator.manual_seed(seed)
+        device = self.data.train.x.device
+        seed_device(device, seed)
         widths = [bias.shape[1] for bias in self.parameters[1:-2:2]]
-        return [F.dropout(torch.ones(1, n_samples, width), self.dropout).transpose(1, 2) for width in widths]
+        return [
+            F.dropout(torch.ones(1, n_samples, width, device=device), self.dropout).transpose(1, 2) for width in widths
+        ]
 
     def _losses(
         self, parts: Sequence[Part], counts: Sequence[int], masks: Sequence[Sequence[Tensor]] | None

@@ -13,10 +13,12 @@ Batch = Tensor
 """Row numbers of one step, int64."""
 
 
-def batches(seed: int, epoch: int, n_samples: int, batch_size: int) -> Iterator[Batch]:
-    """Yield the row numbers of every step of an epoch: a permutation cut into batches."""
+def batches(
+    seed: int, epoch: int, n_samples: int, batch_size: int, device: torch.device | str = "cpu"
+) -> Iterator[Batch]:
+    """Yield the row numbers of every step of an epoch: a permutation cut into batches, the same on every device."""
     generator = torch.Generator().manual_seed(step_seed(seed, epoch, -1))
-    yield from torch.split(torch.randperm(n_samples, generator=generator), batch_size)
+    yield from torch.split(torch.randperm(n_samples, generator=generator).to(device), batch_size)
 
 
 def step_seed(seed: int, epoch: int, step: int) -> int:
