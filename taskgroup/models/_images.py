@@ -18,7 +18,7 @@ _CELLS = 3  # maps are averaged to at most this many cells a side before they ar
 
 
 class CNNEncoder(nn.Module):
-    """3x3 convolutions with batch normalisation, ReLU and max-pooling between them; 864 features of a 28x28 image.
+    """3x3 convolutions, each with max-pooling, batch normalisation and ReLU; 864 features of a 28x28 image.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ class CNNEncoder(nn.Module):
     Notes
     -----
     Maps are halved after every convolution but the last, as long as they are at least 4x4, and averaged to at most
-    3x3 cells at the end.
+    3x3 cells at the end. They are pooled before they are normalised, which leaves a quarter of them to normalise.
 
     Examples
     --------
@@ -48,10 +48,11 @@ class CNNEncoder(nn.Module):
         channels, *size = self.input_shape
         layers: list[nn.Module] = []
         for number, width in enumerate(widths, 1):
-            layers += [nn.Conv2d(channels, width, 3, padding=1, bias=False), _BatchNorm(width), nn.ReLU()]
+            layers.append(nn.Conv2d(channels, width, 3, padding=1, bias=False))
             if number < len(widths) and min(size) >= 4:
                 layers.append(nn.MaxPool2d(2))
                 size = [side // 2 for side in size]
+            layers += [_BatchNorm(width), nn.ReLU()]
             channels = width
         cells = [min(side, _CELLS) for side in size]
         if cells != size:
