@@ -201,8 +201,16 @@ def rows(data: Path | None, quick: bool) -> list[dict[str, Any]]:
     found = []
     for name in ("small", "from_gram") if quick else ROWS:  # each in a process of its own, for its memory
         out = subprocess.run([sys.executable, "-m", "benchmarks.grouping", name], capture_output=True, check=True)
-        found += [{"row": name, **row} for name, row in json.loads(out.stdout).items()]
+        found += [row for case, measured in json.loads(out.stdout).items() for row in flat(case, measured)]
     return found
+
+
+def flat(case: str, measured: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return a row for each thing of which several were measured, and one for the rest."""
+    several = {what: of for what, of in measured.items() if isinstance(of, dict)}
+    rest = {what: of for what, of in measured.items() if what not in several}
+    found = [{"case": case, "what": what, **of} for what, of in several.items()]
+    return [*found, {"case": case, **rest}] if rest else found
 
 
 def main() -> None:

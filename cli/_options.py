@@ -155,8 +155,8 @@ def overwrite(command: F) -> F:
 def augment_option(command: F) -> F:
     """Add --augment, of the training of networks on images."""
     return option("--augment", section="Learners", type=click.FloatRange(0, 1), default=None, metavar="STRENGTH",
-                  help="How far networks see images turned, sheared, scaled and shifted; .25 by default, 0 for not at "
-                       "all.")(command)  # fmt: skip
+                  help="How far networks see images turned, sheared, scaled, shifted and bent; .25 by default, 0 for "
+                       "not at all.")(command)  # fmt: skip
 
 
 def device_option(command: F) -> F:

@@ -60,6 +60,12 @@ def test_moving_by_nothing_changes_nothing_and_constant_images_stay_constant():
     torch.testing.assert_close(moved(torch.ones(4, 128), SHAPE, 1.0), torch.ones(4, 128))
 
 
+def test_images_are_bent_and_not_only_moved():
+    plane = torch.linspace(0, 1, 400)[None]  # 20 x 20; an affine map of it is a plane again
+    inner = moved(plane, (1, 20, 20), 0.25, torch.Generator().manual_seed(0)).view(20, 20)[5:15, 5:15]
+    assert inner.diff(n=2, dim=0).abs().max() > 1e-3
+
+
 def test_what_is_not_said_depends_on_the_inputs():
     images, rows = FitSettings().resolved((1, 28, 28)), FitSettings().resolved((784,))
     assert (images.schedule, images.augment, images.weight_decay, images.patience) == ("one-cycle", 0.25, 0.01, None)
@@ -102,9 +108,9 @@ def test_stacked_networks_learn_as_the_loop_does_where_images_are_read_flat(tabl
 def test_a_batch_of_one_value_uses_what_was_seen_before():
     encoder = CNNEncoder((1, 4, 4), (4, 4)).train()
     encoder(torch.randn(8, 16))
-    before = encoder.layers[1].running_mean.clone()
+    before = encoder.layers[2].running_mean.clone()
     assert encoder(torch.randn(1, 16)).isfinite().all()
-    assert not torch.equal(encoder.layers[1].running_mean, before)  # 16 values of a map are enough
+    assert not torch.equal(encoder.layers[2].running_mean, before)  # 4 values of a map are enough
     assert CNNEncoder((1, 28, 28)).out_features == 864
 
 
@@ -114,7 +120,7 @@ def test_a_profile_of_images_is_saved_with_its_running_statistics(table, tmp_pat
     x = torch.from_numpy(table.schema.transform(table.X))
     again = Profile.load(tmp_path, table)
     assert torch.equal(predict(again.model, x), predict(found.model, x))
-    assert found.model.encoder.layers[1].running_var.ne(1).all()
+    assert found.model.encoder.layers[2].running_var.ne(1).all()
 
 
 def test_the_command_line_moves_images(tmp_path):

@@ -43,7 +43,7 @@ class FitSettings:
         Step size over the training: as it is, or up over three tenths of the steps and down to nothing (Smith and
         Topin, arXiv 1708.07120).
     augment : float, optional
-        Strength in [0, 1] by which training images are turned, sheared, scaled and shifted; see
+        Strength in [0, 1] by which training images are turned, sheared, scaled, shifted and bent; see
         :func:`taskgroup.training.moved`.
     device : str
         Where it is fitted: "auto", "cpu", "cuda", "cuda:1", "mps", ...; "auto" is replaced by what this machine has.
