@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 NUMBER = re.compile(r"(?<![\w.,-])[+-]?(?:\d[\d,]*(?:\.\d+)?|\.\d+)(?:e-?\d+)?(?![\w])")
-NOT_YET = {"field_conflict", "planted", "grouping", "tables", "training"}
+NOT_YET = {"planted"}
 """Benchmarks of which README still has figures of runs before RESULTS.md: each leaves when `python -m benchmarks NAME`
 has been run, and none may join."""
 COMMAND = re.compile(r"python -m benchmarks[ .](\w+)")
