@@ -7,13 +7,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from taskgroup.gain._ledger import Gain, Group, Ledger
+from taskgroup.gain._ledger import ROUGH, Gain, Group, Ledger
 from taskgroup.gain._tree import Node
 
-__all__ = ["EFFORTS", "Cut", "cut_at", "refined_cut", "rough_cut"]
-
-EFFORTS = (0.25, 1.0)
-"""Every node is judged at the first effort, those near the margin again at the second."""
+__all__ = ["Cut", "cut_at", "refined_cut", "rough_cut"]
 
 _SURE = 2.0  # distance from the margin, in standard deviations, beyond which a node is not judged again
 
@@ -36,8 +33,8 @@ class Cut:
 
 def rough_cut(tree: Node, ledger: Ledger, margin: float) -> Cut:
     """Return the best cut of a tree as measured at the low effort, every node of it judged."""
-    ledger.measure((node.tasks for node in tree.walk() if not node.cut), EFFORTS[0])
-    return cut_at(tree, ledger, margin, EFFORTS[0])
+    ledger.measure((node.tasks for node in tree.walk() if not node.cut), ROUGH)
+    return cut_at(tree, ledger, margin, ROUGH)
 
 
 def refined_cut(tree: Node, rough: Cut, ledger: Ledger, margin: float) -> Cut:
@@ -51,7 +48,20 @@ def refined_cut(tree: Node, rough: Cut, ledger: Ledger, margin: float) -> Cut:
         for tasks, gain in rough.gains.items()
         if abs(gain.value - margin * gain.noise) > _SURE * gain.noise
     }
-    return cut_at(tree, ledger, margin, EFFORTS[1], settled)
+    ledger.measure(_open(tree, ledger, margin, settled), ledger.full)
+    return cut_at(tree, ledger, margin, ledger.full, settled)
+
+
+def _open(tree: Node, ledger: Ledger, margin: float, settled: dict[Group, bool]) -> list[Group]:
+    """Return the sets that nodes which are not settled will be judged by, as far as the rough cut foretells them."""
+    decided = True if tree.cut else settled.get(tree.tasks)
+    if not tree.children or decided is False:
+        return []
+    found = [group for child in tree.children for group in _open(child, ledger, margin, settled)]
+    if decided is None:
+        below = [cut_at(child, ledger, margin, ROUGH).groups for child in tree.children]
+        found += [tree.tasks, *(group for groups in below for group in groups)]
+    return found
 
 
 def cut_at(

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from taskgroup.gain._cut import EFFORTS, cut_at
-from taskgroup.gain._ledger import Gain, Group, Ledger
+from taskgroup.gain._cut import cut_at
+from taskgroup.gain._ledger import ROUGH, Gain, Group, Ledger
 from taskgroup.gain._tree import Node
 
 __all__ = ["Z95", "cuts_of_halves", "expected_gain", "gain_path"]
@@ -26,7 +26,7 @@ def cuts_of_halves(tree: Node, ledger: Ledger, margin: float, random_state: int)
     n = len(ledger.judge.targets)
     rng = np.random.default_rng([random_state, 3])
     halves = [rng.permutation(n) < n // 2 for _ in range(_HALVES)]
-    return [(half, cut_at(tree, ledger, margin, EFFORTS[0], half=half).groups) for half in halves]
+    return [(half, cut_at(tree, ledger, margin, ROUGH, half=half).groups) for half in halves]
 
 
 def expected_gain(
@@ -41,13 +41,13 @@ def expected_gain(
     rivals: dict[str, list[Group]] = {"all-in-one": [tree.tasks], "alone": [(t,) for t in tree.tasks]}
     found: dict[str, dict[str, float] | None] = {}
     for name, rival in rivals.items():
-        gain = ledger.compare(groups, rival, EFFORTS[0])
+        gain = ledger.compare(groups, rival, ROUGH)
         if gain is None:
             found[name] = None
             continue
         flattery = [0.0]
         for half, cut in half_cuts:
-            here, there = (ledger.compare(cut, rival, EFFORTS[0], rows) for rows in (half, ~half))
+            here, there = (ledger.compare(cut, rival, ROUGH, rows) for rows in (half, ~half))
             if here is not None and there is not None:
                 flattery.append(here.value - there.value)
         same = set(groups) == set(rival)
@@ -61,8 +61,8 @@ def gain_path(tree: Node, ledger: Ledger) -> list[dict[str, float]]:
     root = [tree.tasks]
     rows: dict[int, dict[str, float]] = {}
     for margin in (1e9, *np.linspace(8.0, -8.0, 33), -1e9):
-        groups = cut_at(tree, ledger, float(margin), EFFORTS[0]).groups
-        gain = ledger.compare(groups, root, EFFORTS[0])
+        groups = cut_at(tree, ledger, float(margin), ROUGH).groups
+        gain = ledger.compare(groups, root, ROUGH)
         if gain is not None:
             size = len(tree.tasks)
             rows.setdefault(len(groups), {"k": len(groups), "gain": gain.value / size, "noise": gain.noise / size})

@@ -109,7 +109,7 @@ class ForestJudge:
             for b in range(self._n_trees(effort)):
                 bag, tree = self._tree(labels, b)
                 out = np.flatnonzero(bag == 0)
-                total[b % 2, out] += labels.leaf_values(bag, tree.tree_.apply(self._X))[out]
+                total[b % 2, out] += self._values(labels, bag, tree)[out]
                 count[b % 2, out] += 1
         scale = np.concatenate([np.full(len(part.mean), part.scale) for part in parts])
         mean = np.concatenate([part.mean for part in parts])
@@ -128,6 +128,13 @@ class ForestJudge:
 
     def _n_trees(self, effort: float) -> int:
         return max(_FEWEST, round(effort * self.n_trees))
+
+    def _values(self, labels: _Labels, bag: Floats, tree: ExtraTreeRegressor) -> Floats:
+        """Return the value (n, C) that the leaf of every row holds of every column."""
+        if labels.complete and labels.Z.shape[1] <= self.max_targets:  # what the tree itself holds
+            held: Floats = tree.tree_.predict(self._X)
+            return held.reshape(len(held), -1)
+        return labels.leaf_values(bag, tree.tree_.apply(self._X))
 
     def _tree(self, labels: _Labels, b: int) -> tuple[Floats, ExtraTreeRegressor]:
         """Return the bootstrap counts (n,) of tree b and the tree fitted to those that hold a label."""

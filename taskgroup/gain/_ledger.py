@@ -13,12 +13,16 @@ from taskgroup.gain._judge import Judge, Score, score_outputs
 from taskgroup.scoring import Measured
 from taskgroup.scoring._noise import noise_variance
 
-__all__ = ["Gain", "Group", "Ledger", "Measure", "judged"]
+__all__ = ["ROUGH", "Gain", "Group", "Ledger", "Measure", "judged"]
 
 Floats = NDArray[np.float64]
 Group = tuple[int, ...]
 """Positions of tasks that are fitted jointly, ascending."""
 
+ROUGH = 0.25
+"""The effort at which every set is judged; those near the margin are judged again at full effort, `Ledger.full`."""
+
+_FULL = 150.0  # tasks above which full effort shrinks: the luck of the fits averages out over tasks
 _PRIOR_NODES = 5.0  # comparisons that the assumed share of luck counts for
 _KEPT = 64  # sets whose outputs are kept for blends
 _log = logging.getLogger(__name__)
@@ -59,6 +63,8 @@ class Ledger:
     ----------
     notes : dict of Group to str
         Sets that the judge failed on, and why; they are left out of every comparison.
+    full : float
+        The full effort, from `ROUGH` to 1.
     expected : int
         Number of sets that will be measured, for the progress.
     """
@@ -67,6 +73,7 @@ class Ledger:
         self, judge: Judge, progress: Callable[[str, int, int], None] | None = None, run: Measure | None = None
     ) -> None:
         self.judge = judge
+        self.full = min(1.0, max(ROUGH, _FULL / len(judge.tasks)))
         self._run: Measure = run or (lambda wanted: (judged(judge, *one) for one in wanted))
         self.notes: dict[Group, str] = {}
         self.expected = 0

@@ -8,8 +8,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from taskgroup.gain._cut import EFFORTS
-from taskgroup.gain._ledger import Gain, Group, Ledger
+from taskgroup.gain._ledger import ROUGH, Gain, Group, Ledger
 
 __all__ = ["fewer_groups", "join_lonely", "move", "screened"]
 
@@ -21,7 +20,7 @@ def screened(ledger: Ledger, new: Sequence[Group], old: Sequence[Group], least: 
 
     What two deviations more would not save at low effort is not tried at full effort.
     """
-    for effort, slack in zip(EFFORTS, (2.0, 0.0), strict=True):
+    for effort, slack in ((ROUGH, 2.0), (ledger.full, 0.0)):
         gain = ledger.compare(new, old, effort)
         if gain is None or gain.value <= (least - slack) * gain.noise:
             return None
@@ -71,8 +70,10 @@ def move(
     """
     made, limit = 0, max_size or len(similarity)
     pairs = sorted(combinations(groups, 2), key=lambda pair: -_mean(similarity, *pair))[:trials]
+    pairs = [(one, other) for one, other in pairs if len(one) + len(other) <= limit]
+    ledger.measure((tuple(sorted(one + other)) for one, other in pairs), ROUGH)  # at once: side by side
     for one, other in pairs:
-        if one in groups and other in groups and len(one) + len(other) <= limit:
+        if one in groups and other in groups:
             joined = tuple(sorted(one + other))
             if screened(ledger, [joined], [one, other], margin) is not None:
                 groups = [*(g for g in groups if g not in (one, other)), joined]
@@ -95,7 +96,7 @@ def fewer_groups(groups: list[Group], similarity: NDArray[np.float64], ledger: L
     """Return at most so many groups: the pair whose union loses least becomes one, of the most similar pairs."""
     while len(groups) > most:
         pairs = sorted(combinations(groups, 2), key=lambda pair: -_mean(similarity, *pair))[: 2 * len(groups)]
-        gains = [ledger.compare([tuple(sorted(a + b))], [a, b], EFFORTS[0]) for a, b in pairs]
+        gains = [ledger.compare([tuple(sorted(a + b))], [a, b], ROUGH) for a, b in pairs]
         best = int(np.argmax([-np.inf if gain is None else gain.value for gain in gains]))
         one, other = pairs[best]
         groups = [*(g for g in groups if g not in (one, other)), tuple(sorted(one + other))]

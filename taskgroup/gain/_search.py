@@ -18,10 +18,10 @@ from taskgroup._display import brief
 from taskgroup._processes import end_with_parent, processes
 from taskgroup._validation import check_choice, check_int, check_matrix, check_real
 from taskgroup.exceptions import InvalidInputError
-from taskgroup.gain._cut import EFFORTS, refined_cut, rough_cut
+from taskgroup.gain._cut import refined_cut, rough_cut
 from taskgroup.gain._estimate import Z95, cuts_of_halves, expected_gain, gain_path
 from taskgroup.gain._judge import Judge
-from taskgroup.gain._ledger import Found, Gain, Group, Ledger, Measure, judged
+from taskgroup.gain._ledger import ROUGH, Found, Gain, Group, Ledger, Measure, judged
 from taskgroup.gain._moves import fewer_groups, join_lonely, move
 from taskgroup.gain._propose import answer_similarity, importance_similarity
 from taskgroup.gain._soft import soften
@@ -220,7 +220,7 @@ def _is_worth_it(against_one: Mapping[str, float] | None, margin: float) -> bool
 def _own_proposals(judge: Judge, ledger: Ledger, wanted: Sequence[str]) -> dict[str, NDArray[np.float64]]:
     """Return similarities of the answers of single-task models, and of the importances of their features."""
     n_tasks = len(judge.tasks)
-    ledger.measure([(t,) for t in range(n_tasks)], EFFORTS[0])
+    ledger.measure([(t,) for t in range(n_tasks)], ROUGH)
     answers = ledger.answers(n_tasks)
     found = {}
     if "answers" in wanted and answers is not None:
@@ -229,7 +229,7 @@ def _own_proposals(judge: Judge, ledger: Ledger, wanted: Sequence[str]) -> dict[
         importances = getattr(judge, "importances", None)
         if importances is None:
             raise InvalidInputError("own_proposals=('importances',) needs a judge that has `importances`.")
-        found["importances"] = importance_similarity(np.asarray(importances(EFFORTS[0]), np.float64))
+        found["importances"] = importance_similarity(np.asarray(importances(ROUGH), np.float64))
     return found
 
 
@@ -245,9 +245,9 @@ def _compete(trees: Mapping[str, Node], ledger: Ledger, margin: float) -> tuple[
     groups = refined_cut(trees[winner], rough[winner], ledger, margin).groups
     finals: dict[str, Gain] = {}
     for name in others:
-        gain = ledger.compare(rough[name].groups, groups, EFFORTS[0])
+        gain = ledger.compare(rough[name].groups, groups, ROUGH)
         if gain is not None and gain.value > margin * gain.noise:
-            final = ledger.compare(rough[name].groups, groups, EFFORTS[1])
+            final = ledger.compare(rough[name].groups, groups, ledger.full)
             if final is None:
                 continue
             finals[name] = final
@@ -256,7 +256,7 @@ def _compete(trees: Mapping[str, Node], ledger: Ledger, margin: float) -> tuple[
     rows = []
     n_tasks = sum(map(len, groups))
     for name, cut in rough.items():
-        gain = Gain(0.0, 0.0) if name == winner else finals.get(name, ledger.compare(cut.groups, groups, EFFORTS[0]))
+        gain = Gain(0.0, 0.0) if name == winner else finals.get(name, ledger.compare(cut.groups, groups, ROUGH))
         value, noise = (None, None) if gain is None else (gain.value / n_tasks, gain.noise / n_tasks)
         rows.append({"name": name, "k": len(cut.groups), "gain": value, "noise": noise})
     return winner, rows, groups

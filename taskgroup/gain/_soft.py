@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from taskgroup.gain._cut import EFFORTS
 from taskgroup.gain._judge import score_outputs
 from taskgroup.gain._ledger import Group, Ledger
 from taskgroup.scoring import Measured
@@ -36,7 +35,7 @@ def soften(groups: Sequence[Group], similarity: Floats, ledger: Ledger, margin: 
     values, influences, kept = [], [], []
     for t, home, second in tried:
         guest = tuple(sorted((*groups[second], t)))
-        own, other = (ledger.outputs_of(t, group, EFFORTS[1]) for group in (groups[home], guest))
+        own, other = (ledger.outputs_of(t, group, ledger.full) for group in (groups[home], guest))
         if own is None or other is None:
             continue
         alone, both = (score_outputs(judge, [t], answer) for answer in (own, np.float32(0.5) * (own + other)))
