@@ -18,6 +18,7 @@ EXTRAS = {
     "dask": "distributed",
     "lightning": "lightning",
     "transformers": "transformers",
+    "peft": "peft",
     "mlflow": "mlflow",
     "tensorboard": "tensorboard",
     "skops": "skops",

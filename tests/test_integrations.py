@@ -13,6 +13,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
+import taskgroup
 import taskgroup.integrations
 from taskgroup import DataMaps
 from taskgroup.exceptions import ArtifactError, InvalidInputError, MissingDependencyError
@@ -355,3 +356,26 @@ def test_examples_leave_a_run_that_can_be_clustered(name, more, tmp_path, monkey
     assert len(maps.history) == 2
     assert (maps.count == 2).all()
     assert maps.targets is not None
+
+
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")
+def test_groups_become_adapters_of_one_frozen_body_and_are_served_together(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["adapters", "--out", str(tmp_path), "--epochs", "2", "--samples", "128"])
+    example = runpy.run_path(str(EXAMPLES / "large_model_adapters.py"), run_name="__main__")
+    assert "more for every group" in capsys.readouterr().out
+    grouping = taskgroup.Grouping.load(tmp_path / "grouping.json")
+    assert DataMaps.load(tmp_path / "datamaps.safetensors").count.max() == 2
+
+    body = example["load_body"](None)
+    before = {name: value.clone() for name, value in body.state_dict().items()}
+    served = example["Adapted"].load(body, tmp_path, grouping)
+    tokens, _ = example["sentences"](5, seed=3, careless=0.0)
+    answers = served.serve(tokens, grouping)
+    for g in range(grouping.n_groups):  # one pass for all groups answers as a pass for each
+        alone = served(tokens, f"group-{g}").detach()
+        torch.testing.assert_close(answers[:, grouping.labels == g], alone, rtol=1e-4, atol=1e-5)
+        assert (served(tokens, "all").detach()[:, grouping.labels == g] - alone).abs().max() > 1e-3
+    frozen = {name.removeprefix("base_model.model.").replace(".base_layer", ""): value
+              for name, value in served.body.state_dict().items() if "lora_" not in name}  # fmt: skip
+    assert frozen.keys() == before.keys()
+    assert all(torch.equal(value, before[name]) for name, value in frozen.items())
