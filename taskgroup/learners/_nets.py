@@ -32,6 +32,7 @@ CANDIDATES: tuple[tuple[float, float, float], ...] = (
 """(factor on the learning rate, dropout, factor on the widths), in the order in which they are tried."""
 
 _KEPT_BACK = 0.15
+_MOST_SINGLE = 200  # tasks up to which each gets a network of its own; models per task of other learners are controls too
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,9 @@ class Nets(Learner):
         return self.arch != "shared-bottom"
 
     def declines(self, arm: str, sizes: Sequence[int], examples: Examples, leeway: float = 1.0) -> str | None:
-        """Return that controls of groups are fitted with shared bottoms only."""
+        """Return that controls are fitted with shared bottoms only, or that a network per task takes long."""
+        if arm == "per-task" and len(sizes) > _MOST_SINGLE:
+            return f"{len(sizes)} networks take long; ask for it with --arms {arm}"
         if self.arch != "shared-bottom" and arm in ("per-task", "random-groups", "label-groups"):
             return "controls are fitted with shared bottoms only"
         return None
