@@ -32,7 +32,18 @@ def read_config(ctx: click.Context, param: click.Parameter, value: str | None) -
         raise click.BadParameter(f"{value}: {problem}", ctx, param)
     own = names[ctx.info_name or ""]
     given = {key.replace("_", "-"): item for key, item in {**flat, **tables.get(ctx.info_name or "", {})}.items()}
-    ctx.default_map = {**(ctx.default_map or {}), **{own[key]: item for key, item in given.items() if key in own}}
+    repeated = {parameter.name for parameter in ctx.command.params if getattr(parameter, "multiple", False)}
+    defaults = {}
+    for key, item in given.items():
+        if key not in own:
+            continue
+        many = own[key] in repeated
+        items = item if many and isinstance(item, list) else [item]
+        if not all(isinstance(one, str | int | float) for one in items):
+            rule = "text, a number, true or false" + (", or a list of them" if many else "")
+            raise click.BadParameter(f"{value}: {key!r} must be {rule}; got {item!r:.80}.", ctx, param)
+        defaults[own[key]] = items if many else item
+    ctx.default_map = {**(ctx.default_map or {}), **defaults}
 
 
 def _commands(ctx: click.Context) -> dict[str, click.Command]:

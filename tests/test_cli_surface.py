@@ -173,13 +173,21 @@ def test_a_failure_under_json_is_one_json_document(folder, capsys):
         ("[clster]\nk = 2", "no command ['clster']. Did you mean 'cluster'?"),
         ("[cluster]\nkk = 2", "`cluster` has no option 'kk'"),
         ("k = ", "not valid TOML"),
+        ("seed = [1]", "'seed' must be text, a number, true or false; got [1]."),
+        ("targets = [[1]]", "'targets' must be text, a number, true or false, or a list of them; got [[1]]."),
     ],
 )
-def test_a_config_file_with_unknown_names_is_refused(text, message, folder, capsys):
+def test_a_config_file_with_unknown_names_or_odd_values_is_refused(text, message, folder, capsys):
     (folder / "c.toml").write_text(text)
     code, _, error = fail(capsys, "check", "data.csv", "--config", "c.toml")
     assert code == 2
     assert message in error
+
+
+def test_an_option_that_may_be_repeated_may_have_one_value_in_a_config_file(folder, capsys):
+    (folder / "c.toml").write_text("targets = 'no_such_*'")
+    _, _, error = fail(capsys, "check", "data.csv", "--config", "c.toml")
+    assert "'no_such_*'" in error
 
 
 @pytest.mark.parametrize("width", [60, 80, 120])

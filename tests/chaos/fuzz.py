@@ -2,12 +2,15 @@
 
 ``python tests/chaos/fuzz.py --inputs 20000`` is the long form, by hand. A real file is changed at random - bytes,
 cells, values and keys of documents - and read in a child process with a limit on time and memory. Only success and
-errors of ours are right. Counts by reader in the end; the exit code is 1 when anything else happened.
+errors of ours are right, and nothing is written but below the run directory. Every file is read unchanged first, so
+that what is refused is refused for the change. Counts by reader in the end; the exit code is 1 when anything else
+happened.
 """
 
 import argparse
 import copy
 import gzip
+import hashlib
 import json
 import os
 import random
@@ -20,13 +23,16 @@ import time
 import traceback
 import warnings
 from collections import Counter, defaultdict
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 
 BATCH = 40  # inputs of a process
 SECONDS = 5  # of processor time, of an input
-REPORTS = 8  # one in so many run directories is reported on, which takes long
+REPORTS = 0.01  # share of run directories that are reported on, which takes seconds
 MOST = 1 << 30  # bytes that an input may add to what a process takes
 LIMIT = "400MB"  # TASKGROUP_MEMORY_LIMIT
+PRELOADED = ("openpyxl", "pyarrow.feather", "pyarrow.parquet", "taskgroup_cli.main", "torch._dynamo")  # once, not a child
 ODD = [
     None, True, -1, 0, 2**31, 10**30, 1e308, -0.0, "", " ", "nan", "1e999", "\0", "\x1b[31m", "../../x", "/etc/passwd",
     "é\u202e", "x" * 5000, [], [[]], {}, {"a": 1}, ["a", 1, None], [0] * 1000,
@@ -41,19 +47,26 @@ def main():
     """Read as many inputs as asked for and count what happened."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--inputs", type=int, default=20_000)
+    parser.add_argument("--first", type=int, default=0, help="number of the first input")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--seconds", type=float, default=float("inf"), help="stop after so many")
     parser.add_argument("--keep", type=Path, default=None, help="folder for inputs that went wrong")
     given = parser.parse_args()
     os.environ["TASKGROUP_MEMORY_LIMIT"] = LIMIT
+    sys.dont_write_bytecode = True
     counts, began = defaultdict(Counter), time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         cases = make_cases(Path(folder), ["linear", "nets"] if given.inputs >= 1000 else ["linear"])
-        for first in range(0, given.inputs, BATCH):
+        whole = [(name, None) for name in sorted(cases)]
+        for name, outcome, detail in _batch(cases, whole, Path(folder), given.keep):
+            if outcome != "read":
+                sys.exit(f"{name}: unchanged it is {outcome}: {detail}")
+        for first in range(given.first, given.first + given.inputs, BATCH):
             if time.monotonic() - began > given.seconds:
                 break
-            numbers = range(first, min(first + BATCH, given.inputs))
-            for name, outcome, detail in _batch(cases, given.seed, numbers, Path(folder), given.keep):
+            numbers = range(first, min(first + BATCH, given.first + given.inputs))
+            inputs = [_draw(cases, given.seed, number) for number in numbers]
+            for name, outcome, detail in _batch(cases, inputs, Path(folder), given.keep):
                 counts[name][outcome] += 1
                 if outcome not in ("read", "refused"):
                     print(f"{name}: {outcome}: {detail}", flush=True)
@@ -75,6 +88,8 @@ def make_cases(folder, learners):
     from taskgroup import Grouping, load_table, profile, retrain
     from taskgroup.report import write_report
 
+    for name in PRELOADED:
+        import_module(name)
     source = folder / "source"
     source.mkdir()
     rng = np.random.default_rng(0)
@@ -186,13 +201,13 @@ def _change_value(document, chance):
         place[key] = copy.deepcopy(chance.choice(ODD))
 
 
-def _read_table(path, run):
+def _read_table(path, run, report):
     from taskgroup import load_table
 
     load_table(path, targets=["y_1", "y_2"] if path.suffix not in (".npz", ".svm") else None)
 
 
-def _predict_rows(path, run):
+def _predict_rows(path, run, report):
     from taskgroup.data import load_inputs
     from taskgroup.experiment import Plan
 
@@ -200,25 +215,26 @@ def _predict_rows(path, run):
     plan.predict(load_inputs(path, plan.schema))
 
 
-def _import(path, run):
+def _import(path, run, report):
     from taskgroup.exchange import read_cartography
 
     read_cartography(path.parent)
 
 
-def _read_config(path, run):
+def _read_config(path, run, report):
     import click
     from taskgroup_cli.main import taskgroup
 
-    from taskgroup.exceptions import InvalidInputError
+    from taskgroup.exceptions import InvalidInputError, TaskGroupError
 
     try:
-        taskgroup.main(["profile", "--config", str(path), "no such table.csv"], "taskgroup", standalone_mode=False)
-    except click.ClickException as error:
-        raise InvalidInputError(error.format_message()) from None
+        taskgroup.main(["profile", "--config", str(path), "absent.csv"], "taskgroup", standalone_mode=False)
+    except (click.ClickException, TaskGroupError) as error:
+        if "absent.csv" not in str(error):  # the options were accepted when the table is what is wrong
+            raise InvalidInputError(str(error)) from None
 
 
-def _read_run(path, run):
+def _read_run(path, run, report):
     """Read everything that is in the run directory, as predict, cluster, report and compare do."""
     from taskgroup_cli._run import Run
 
@@ -235,10 +251,10 @@ def _read_run(path, run):
         lambda: Grouping.load(run / "grouping.json"), lambda: Plan.load(run).predict([[0.5] * 5] * 3),
         lambda: read_run(run),
     ]  # fmt: skip
-    if path.stat().st_size % REPORTS == 0:
-        readers.append(lambda: write_report(run))
     if path.suffix == ".safetensors" and "models" in path.parts:
         readers = [readers[3], lambda: read_models(path)]
+    if report:
+        readers.append(lambda: write_report(run))
     for reader in readers:
         try:
             reader()
@@ -248,15 +264,21 @@ def _read_run(path, run):
         raise refused
 
 
-def _batch(cases, seed, numbers, folder, keep):
+def _draw(cases, seed, number):
+    """Return the name of the case of an input, and what draws the changes."""
+    chance = random.Random(f"{seed}/{number}")
+    return chance.choice(sorted(cases)), chance
+
+
+def _batch(cases, inputs, folder, keep):
     """Yield (case, outcome, detail) of some inputs, each read in a child process; one that dies costs one input."""
-    todo = list(numbers)
+    todo = list(inputs)
     while todo:
         heard, say = os.pipe()
         pid = os.fork()
         if pid == 0:
             os.close(heard)
-            _child(cases, seed, todo, folder, keep, os.fdopen(say, "w"))
+            _child(cases, todo, folder, keep, os.fdopen(say, "w"))
         os.close(say)
         done = 0
         with os.fdopen(heard) as lines:
@@ -265,85 +287,91 @@ def _batch(cases, seed, numbers, folder, keep):
                 done += 1
         _, status = os.waitpid(pid, 0)
         if done < len(todo):
-            name, _, _ = _input(cases, seed, todo[done])
-            yield name, "died", f"input {todo[done]}: status {os.waitstatus_to_exitcode(status)}"
+            yield todo[done][0], "died", f"status {os.waitstatus_to_exitcode(status)}"
             done += 1
         todo = todo[done:]
-
-
-def _input(cases, seed, number):
-    chance = random.Random(f"{seed}/{number}")
-    name = chance.choice(sorted(cases))
-    return name, cases[name], chance
 
 
 class Hung(BaseException):
     """An input took too long."""
 
 
-def _child(cases, seed, numbers, folder, keep, say):
-    from taskgroup.exceptions import TaskGroupError
-
+def _child(cases, inputs, folder, keep, say):
+    """Read inputs one after another and say what happened; ends the process."""
     warnings.simplefilter("ignore")
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 1)
     os.dup2(null, 2)
     size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (size + 2 * MOST, size + 2 * MOST))
-    scratch = folder / "scratch"
 
     def alarm(*_):
         raise Hung
 
     signal.signal(signal.SIGPROF, alarm)
-    for number in numbers:
-        name, (content, place, read), chance = _input(cases, seed, number)
+    scratch = folder / "scratch"
+    elsewhere = _watch_writing(scratch / "run")
+    for name, chance in inputs:
+        content, place, read = cases[name]
         shutil.rmtree(scratch, ignore_errors=True)
-        run = (
-            shutil.copytree(folder / "whole", scratch / "run")
-            if read in (_read_run, _predict_rows)
-            else scratch / "run"
-        )
+        run = scratch / "run"
+        if read in (_read_run, _predict_rows):  # what is written there replaces links, not what they lead to
+            shutil.copytree(folder / "whole", run, copy_function=os.link)
         path = run / place if read is _read_run else scratch / "data" / place
         path.parent.mkdir(parents=True, exist_ok=True)
-        data = changed(content, place, chance)
+        path.unlink(missing_ok=True)
+        data = content if chance is None else changed(content, place, chance)
         path.write_bytes(data)
-        others = _listing(scratch)
-        outcome, detail, before = "read", "", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        try:
-            signal.setitimer(signal.ITIMER_PROF, SECONDS)
-            read(path, run)
-        except TaskGroupError:
-            outcome = "refused"
-        except Hung:
-            outcome, detail = "hung", f"input {number}"
-        except BaseException as error:
-            where = traceback.extract_tb(error.__traceback__)[-1]
-            outcome = "raised"
-            at = f"{Path(where.filename).name}:{where.lineno}"
-            detail = f"input {number}: {type(error).__name__}: {str(error)[:150]} ({at})"
-        finally:
-            signal.setitimer(signal.ITIMER_PROF, 0)
-        grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
-        if grown > MOST:
-            outcome, detail = "large", f"input {number}: {grown / 1e6:.0f} MB"
-        if (
-            _listing(scratch)
-            - others
-            - {"run/report.html", "run/model_card.md"}
-            - {entry for entry in _listing(scratch) if entry.startswith(("run/figures", "run/."))}
-        ):
-            outcome, detail = "wrote", f"input {number}: {sorted(_listing(scratch) - others)}"
+        report = chance is None or chance.random() < REPORTS
+        outcome, detail = _outcome(partial(read, path, run, report), elsewhere)
         if keep is not None and outcome not in ("read", "refused"):
             keep.mkdir(parents=True, exist_ok=True)
-            (keep / f"{number}-{Path(place).name}").write_bytes(data)
+            detail += f", kept as {hashlib.sha256(data).hexdigest()[:8]}"
+            (keep / f"{hashlib.sha256(data).hexdigest()[:8]}-{Path(place).name}").write_bytes(data)
         say.write(json.dumps([name, outcome, detail]) + "\n")
         say.flush()
     os._exit(0)
 
 
-def _listing(folder):
-    return {str(path.relative_to(folder)) for path in folder.rglob("*")}
+def _outcome(read, elsewhere):
+    """Return what became of reading an input, and a detail; ``elsewhere`` collects paths that should not be written."""
+    from taskgroup.exceptions import TaskGroupError
+
+    outcome, detail, before = "read", "", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    elsewhere.clear()
+    try:
+        signal.setitimer(signal.ITIMER_PROF, SECONDS)
+        read()
+    except TaskGroupError as error:
+        outcome, detail = "refused", str(error)[:150]
+    except Hung:
+        outcome = "hung"
+    except BaseException as error:
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        at = f"{Path(where.filename).name}:{where.lineno}"
+        outcome, detail = "raised", f"{type(error).__name__}: {str(error)[:150]} ({at})"
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
+    if grown > MOST:
+        outcome, detail = "large", f"{grown / 1e6:.0f} MB"
+    if elsewhere:
+        outcome, detail = "wrote", str(elsewhere)
+    return outcome, detail
+
+
+def _watch_writing(run):
+    """Return a list that fills with the paths outside the run directory that this process opens to write."""
+    found, most = [], os.O_WRONLY | os.O_RDWR | os.O_CREAT
+
+    def hook(event, arguments):
+        if event == "open" and isinstance(arguments[2], int) and arguments[2] & most:
+            path = os.fsdecode(arguments[0]) if not isinstance(arguments[0], int) else ""
+            if path and not path.startswith("/dev/") and not os.path.realpath(path).startswith(f"{run.resolve()}/"):
+                found.append(path)
+
+    sys.addaudithook(hook)
+    return found
 
 
 if __name__ == "__main__":
