@@ -42,7 +42,8 @@ SCHEMAS: dict[str, Any] = {
     "tuning": {"chosen": {"<unit>": dict}},
     "serving": {"tasks": [_TASK],
                 "schema": {"feature_names": [str], "center": [Maybe(number)], "scale": [Maybe(number)],
-                           "categories": {"<column>": [str]}, "input_shape": [int]},
+                           "categories": {"<column>": [str]}, "input_shape": [int],
+                           "units?": {"columns": [int], "origin": [number], "size": [number]}},
                 "methods": {"<method>": [{"path": str, "model": int, "weights": {"<task>": number}}]},
                 "files": {"<path>": {"sha256": str, "bytes": int}}},
 }  # fmt: skip

@@ -117,7 +117,7 @@ class TaskGroupEstimator(BaseEstimator):  # type: ignore[misc]
         if y is None:
             raise InvalidInputError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
         names = _column_names(y)
-        features = validate_data(self, X, dtype=np.float32, ensure_min_samples=2, ensure_all_finite=True)
+        features = validate_data(self, X, dtype=[np.float64, np.float32], ensure_min_samples=2, ensure_all_finite=True)
         targets = _as_columns(y, len(features))
         self._one_dimensional = _as_array(y).ndim == 1
         coded, tasks, self._classes = self._encode(targets, names)
@@ -183,7 +183,7 @@ class TaskGroupEstimator(BaseEstimator):  # type: ignore[misc]
 
     def _outputs(self, X: ArrayLike) -> NDArray[np.float32]:
         check_is_fitted(self, "plan_")
-        features = validate_data(self, X, dtype=np.float32, reset=False, ensure_all_finite=True)
+        features = validate_data(self, X, dtype=[np.float64, np.float32], reset=False, ensure_all_finite=True)
         return self._served.predict(features)
 
     def _by_task(self, packed: NDArray[np.float32]) -> list[NDArray[np.float32]]:

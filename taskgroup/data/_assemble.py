@@ -18,6 +18,7 @@ from taskgroup.data._parts import Parts, by_column, by_groups, by_time, drawn
 from taskgroup.data._reading import Ignored, Note, Reading
 from taskgroup.data._table import SPLITS, TaskTable, check_weights, complete_split
 from taskgroup.data._targets import Target
+from taskgroup.data._units import narrow
 from taskgroup.exceptions import InvalidInputError
 from taskgroup.tasks import TaskSet
 
@@ -49,7 +50,8 @@ def assemble(where: str, name: str, pieces: Pieces, options: ReadOptions) -> Tas
     tasks = TaskSet([target.task for target in pieces.targets])
     Y = np.stack([target.values for target in pieces.targets], axis=1).astype(np.float32)
     input_shape = pieces.X.shape[1:]
-    X = pieces.X.reshape(len(pieces.X), -1).astype(np.float32, copy=False)
+    X = pieces.X.reshape(len(pieces.X), -1)
+    X = narrow(X) if len(input_shape) == 1 else X.astype(np.float32, copy=False)
     check_finite("X", X, pieces.names, missing=True)
     if len(input_shape) == 1:
         X = _without_leaks(X, Y, tasks, pieces, where)
@@ -73,9 +75,7 @@ def assemble(where: str, name: str, pieces: Pieces, options: ReadOptions) -> Tas
     return replace(table, reading=_record(where, table, rule, pieces))
 
 
-def _without_leaks(
-    X: NDArray[np.float32], Y: NDArray[np.float32], tasks: TaskSet, pieces: Pieces, where: str
-) -> NDArray[np.float32]:
+def _without_leaks(X: NDArray[Any], Y: NDArray[np.float32], tasks: TaskSet, pieces: Pieces, where: str) -> NDArray[Any]:
     """Return the features without copies of a target; features that nearly settle a task are warned about."""
     ordered = np.array([len(pieces.categories.get(j, ())) <= 2 for j in range(X.shape[1])])
     leaks = find_leaks(X, Y, tasks, ordered)
@@ -99,8 +99,8 @@ def _without_leaks(
 
 
 def _deduplicated(
-    where: str, X: NDArray[np.float32], Y: NDArray[np.float32], sets: NDArray[np.intp], pieces: Pieces
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    where: str, X: NDArray[Any], Y: NDArray[np.float32], sets: NDArray[np.intp], pieces: Pieces
+) -> tuple[NDArray[Any], NDArray[np.float32]]:
     """Return one row of each set of equal rows, one of the test rows where there is one, in the old order."""
     parts = _given_parts(where, pieces)
     order = np.arange(len(X)) if parts is None else np.argsort(-parts.parts, kind="stable")
@@ -170,7 +170,7 @@ def _repeat_notes(
 
 
 def _training_words(
-    X: NDArray[np.float32], categories: Mapping[int, tuple[str, ...]], split: NDArray[np.int8]
+    X: NDArray[Any], categories: Mapping[int, tuple[str, ...]], split: NDArray[np.int8]
 ) -> dict[int, tuple[str, ...]]:
     """Return the categories that occur in training rows, and turn the codes of the others into 0, "unseen"."""
     kept = {}
@@ -219,7 +219,7 @@ def _record(where: str, table: TaskTable, rule: str, pieces: Pieces) -> Reading:
     )  # fmt: skip
 
 
-def _bits(X: NDArray[np.float32]) -> Sequence[bool]:
+def _bits(X: NDArray[Any]) -> Sequence[bool]:
     """Return which columns hold nothing but 0 and 1 (and holes)."""
     head = X[:200]
     maybe = ((head == 0) | (head == 1) | np.isnan(head)).all(0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,7 @@ class Repeats(NamedTuple):
     n_near: int  # rows beyond those that nearly repeat another one
 
 
-def find_repeats(X: NDArray[np.float32]) -> Repeats:
+def find_repeats(X: NDArray[Any]) -> Repeats:
     """Return sets of equal and nearly equal rows of features (n, d).
 
     Nearly equal rows are looked for among neighbours along a random direction, in tables with five or more columns of
@@ -48,7 +48,7 @@ def find_repeats(X: NDArray[np.float32]) -> Repeats:
     return Repeats(_without_large(joined[exact].astype(np.intp)), n_exact, n_sets - int(n_joined))
 
 
-def _equal_rows(X: NDArray[np.float32]) -> NDArray[np.intp]:
+def _equal_rows(X: NDArray[Any]) -> NDArray[np.intp]:
     """Return the number of each row's set of equal rows; rows that differ in a few columns need no further look."""
     import pandas as pd
 
@@ -62,7 +62,7 @@ def _equal_rows(X: NDArray[np.float32]) -> NDArray[np.intp]:
     return renumbered
 
 
-def _keys(X: NDArray[np.float32]) -> NDArray[np.uint64]:
+def _keys(X: NDArray[Any]) -> NDArray[np.uint64]:
     """Return a 64-bit sum of products with odd random numbers for every row; equal rows have equal keys."""
     rng = np.random.default_rng(0)
     multipliers = rng.integers(1, 1 << 63, X.shape[1], dtype=np.uint64) * np.uint64(2) + np.uint64(1)
@@ -71,18 +71,18 @@ def _keys(X: NDArray[np.float32]) -> NDArray[np.uint64]:
     for start in range(0, len(X), step):
         block = X[start : start + step] + np.float32(0)  # -0 and 0 are the same number
         block[np.isnan(block)] = np.nan
-        keys[start : start + step] = (block.view(np.uint32) * multipliers).sum(1, dtype=np.uint64)
+        keys[start : start + step] = (block.view(f"u{X.itemsize}") * multipliers).sum(1, dtype=np.uint64)
     return keys
 
 
-def _quantities(X: NDArray[np.float32]) -> NDArray[np.bool_]:
+def _quantities(X: NDArray[Any]) -> NDArray[np.bool_]:
     """Return which columns hold many different numbers, shape (d,)."""
     head = np.sort(X[:1000], axis=0)
     different = (np.diff(head, axis=0) > 0).sum(0) + 1
     return np.asarray(different > min(50, len(head) / 4))
 
 
-def _near_pairs(X: NDArray[np.float32], many: NDArray[np.bool_]) -> NDArray[np.intp]:
+def _near_pairs(X: NDArray[Any], many: NDArray[np.bool_]) -> NDArray[np.intp]:
     """Return pairs of different rows, (m, 2), whose features differ by less than a thousandth of their spread."""
     if many.sum() < 5 or len(X) < 3:
         return np.empty((0, 2), np.intp)

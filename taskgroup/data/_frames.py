@@ -19,6 +19,7 @@ from taskgroup.data._reading import Ignored, Note
 from taskgroup.data._roles import column_notes, default_targets, expand, kin_notes, looks_like_label, no_feature
 from taskgroup.data._table import TaskTable
 from taskgroup.data._targets import Target, minus_one_is_missing, read_target
+from taskgroup.data._units import needs_64_bits
 from taskgroup.exceptions import InvalidInputError
 
 __all__ = ["coded_words", "table_of_frame"]
@@ -206,9 +207,11 @@ def _features(
     return features
 
 
-def _matrix(features: dict[str, Column], n_rows: int) -> tuple[NDArray[np.float32], dict[int, tuple[str, ...]]]:
+def _matrix(features: dict[str, Column], n_rows: int) -> tuple[NDArray[Any], dict[int, tuple[str, ...]]]:
     """Return X (n, d) and the categories of its columns of words."""
-    X = np.empty((n_rows, len(features)), np.float32, order="F")  # columns are what readers, checks and forests look at
+    wide = any(needs_64_bits(column.numbers) for column in features.values() if column.numbers is not None)
+    dtype = np.float64 if wide else np.float32
+    X = np.empty((n_rows, len(features)), dtype, order="F")  # columns are what readers, checks and forests look at
     categories = {}
     for j, column in enumerate(features.values()):
         if column.numbers is not None:

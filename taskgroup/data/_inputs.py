@@ -34,7 +34,7 @@ class Inputs:
 
     Parameters
     ----------
-    X : ndarray of float32 of shape (n, d)
+    X : ndarray of float32 or float64 of shape (n, d)
         Raw features in the order of the schema, NaN where a number is missing.
     ids : ndarray of shape (n,), optional
         What the rows are called.
@@ -46,7 +46,7 @@ class Inputs:
         Missing cells by feature, where the training rows had none.
     """
 
-    X: NDArray[np.float32]
+    X: NDArray[Any]
     ids: NDArray[Any] | None
     id_name: str
     unseen: dict[str, int]
@@ -64,7 +64,7 @@ class Inputs:
         ]
 
 
-def load_inputs(source: Any, schema: InputSchema) -> NDArray[np.float32]:
+def load_inputs(source: Any, schema: InputSchema) -> NDArray[Any]:
     """Return the raw feature rows (n, d) of a file or data frame, in the columns and category codes of ``schema``.
 
     Missing numbers are NaN; :meth:`InputSchema.transform` fills them as in training.
@@ -169,7 +169,7 @@ def _from_array(where: str, X: Any, ids: Any, schema: InputSchema) -> Inputs:
     rows = rows.reshape(len(rows), -1)
     if rows.shape[1] != schema.n_features:
         rows = rows[:, _by_number(where, schema.feature_names, rows.shape[1])]
-    rows = rows.astype(np.float32)
+    rows = rows.astype(schema.dtype)
     check_finite("X", rows, schema.feature_names, missing=True)
     return Inputs(rows, None if ids is None else np.asarray(ids), "id", {}, _new_holes(rows, schema))
 
@@ -188,7 +188,7 @@ def _from_frame(where: str, frame: Frame, schema: InputSchema, id: str | None) -
     for name in (*schema.feature_names, *([id] if id is not None else [])):
         check_column(where, name, names)
     reader = ColumnReader(where, schema.marks, frame.decimal)
-    X = np.empty((len(data), schema.n_features), np.float32)
+    X = np.empty((len(data), schema.n_features), schema.dtype)
     unseen = {}
     for j, name in enumerate(schema.feature_names):
         if j in schema.categories:
@@ -208,7 +208,7 @@ def _from_frame(where: str, frame: Frame, schema: InputSchema, id: str | None) -
     return Inputs(X, ids, "" if id is None else id or "row", unseen, _new_holes(X, schema))
 
 
-def _new_holes(X: NDArray[np.float32], schema: InputSchema) -> dict[str, int]:
+def _new_holes(X: NDArray[Any], schema: InputSchema) -> dict[str, int]:
     counts = np.isnan(X).sum(0)
     counts[schema.holes] = 0
     return {schema.feature_names[j]: int(counts[j]) for j in np.flatnonzero(counts)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +27,7 @@ class Leaks(NamedTuple):
     telling: list[tuple[int, str, float]]  # (feature, task, AUC of the feature alone), above .99
 
 
-def find_leaks(X: NDArray[np.float32], Y: NDArray[np.float32], tasks: TaskSet, ordered: NDArray[np.bool_]) -> Leaks:
+def find_leaks(X: NDArray[Any], Y: NDArray[np.float32], tasks: TaskSet, ordered: NDArray[np.bool_]) -> Leaks:
     """Return the features (n, d) that give labels (n, T) away; NaN is missing in both.
 
     A first look at some thousand rows leaves few suspects, which are then tried on all rows. ``ordered`` (d,) says
@@ -53,7 +53,7 @@ def find_leaks(X: NDArray[np.float32], Y: NDArray[np.float32], tasks: TaskSet, o
 
 
 def _suspects(
-    X: NDArray[np.float32], Y: NDArray[np.float32], tasks: TaskSet, ordered: NDArray[np.bool_]
+    X: NDArray[Any], Y: NDArray[np.float32], tasks: TaskSet, ordered: NDArray[np.bool_]
 ) -> Iterator[tuple[int, int]]:
     """Yield (feature, task) that a sample of rows cannot clear."""
     binary = np.array([task.kind == "binary" for task in tasks])
@@ -89,7 +89,7 @@ def _suspects(
                         _one_to_one(X[seen, j], Y[seen, t]))  # fmt: skip
 
 
-def _word_means(codes: NDArray[np.float32], labels: NDArray[np.float32]) -> NDArray[np.float32]:
+def _word_means(codes: NDArray[Any], labels: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the mean label of each row's word."""
     whole = codes.astype(np.intp)
     means = np.bincount(whole, labels) / np.maximum(np.bincount(whole), 1)
@@ -111,7 +111,7 @@ def _standardised(columns: Floats) -> Floats:
     return result
 
 
-def _ranks(block: NDArray[np.float32]) -> Floats:
+def _ranks(block: NDArray[Any]) -> Floats:
     """Return average ranks of every column; missing cells have the middle rank."""
     import pandas as pd
 
@@ -119,11 +119,11 @@ def _ranks(block: NDArray[np.float32]) -> Floats:
     return ranks
 
 
-def _n_different(column: NDArray[np.float32]) -> int:
+def _n_different(column: NDArray[Any]) -> int:
     return len(np.unique(column[~np.isnan(column)]))
 
 
-def _one_to_one(values: NDArray[np.float32], labels: NDArray[np.float32]) -> bool:
+def _one_to_one(values: NDArray[Any], labels: NDArray[np.float32]) -> bool:
     """Return whether every value goes with one label and every label with one value, and there are two or more."""
     import pandas as pd
 
@@ -133,7 +133,7 @@ def _one_to_one(values: NDArray[np.float32], labels: NDArray[np.float32]) -> boo
     return bool(pairs["value"].is_unique and pairs["label"].is_unique and len(pairs) > 1)
 
 
-def _linear(values: NDArray[np.float32], labels: NDArray[np.float32]) -> bool:
+def _linear(values: NDArray[Any], labels: NDArray[np.float32]) -> bool:
     """Return whether labels are a linear function of the values, to the precision of float32."""
     x, y = values.astype(np.float64), labels.astype(np.float64)
     if not len(x) or x.std() == 0 or y.std() == 0:
@@ -143,7 +143,7 @@ def _linear(values: NDArray[np.float32], labels: NDArray[np.float32]) -> bool:
     return bool(np.abs(error).max() < 1e-4 * y.std())
 
 
-def _auc(values: NDArray[np.float32], labels: NDArray[np.float32]) -> float:
+def _auc(values: NDArray[Any], labels: NDArray[np.float32]) -> float:
     """Return the area under the curve of one feature, in the better of its two directions."""
     import pandas as pd
 

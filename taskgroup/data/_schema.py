@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from taskgroup._display import brief
 from taskgroup.data._cells import Marks
+from taskgroup.data._units import Units
 from taskgroup.exceptions import InvalidInputError
 
 __all__ = ["InputSchema"]
@@ -30,7 +31,7 @@ class InputSchema:
     feature_names : tuple of str
         Names of the d columns.
     center, scale : ndarray of float32 of shape (d,)
-        ``(x - center) / scale`` is what models see; 0 and 1 for categorical columns.
+        ``(x - center) / scale`` is what models see, with x in `units`; 0 and 1 for categorical columns.
     categories : dict of int to tuple of str
         Category names of the categorical columns, by column number. Their values are codes: 0 = unseen in training,
         c = category number c - 1; the category "" stands for missing words.
@@ -42,6 +43,8 @@ class InputSchema:
         Columns with holes in the training rows. An indicator for each (1 = missing) follows the d columns.
     marks : Marks
         Which cells are missing, as in the training table.
+    units : Units
+        Of the columns that 32 bits cannot hold as they are.
     """
 
     feature_names: tuple[str, ...]
@@ -52,11 +55,17 @@ class InputSchema:
     fill: NDArray[np.float32] | None = None
     holes: NDArray[np.intp] = field(default_factory=lambda: _NO_COLUMNS)
     marks: Marks = field(default_factory=Marks)
+    units: Units = field(default_factory=Units)
 
     @property
     def n_features(self) -> int:
         """Number of columns d of raw rows."""
         return len(self.feature_names)
+
+    @property
+    def dtype(self) -> type[np.floating[Any]]:
+        """What raw rows must be to lose nothing: float64 where columns have units of their own, else float32."""
+        return np.float64 if len(self.units.columns) else np.float32
 
     @property
     def n_inputs(self) -> int:
@@ -71,7 +80,7 @@ class InputSchema:
     @classmethod
     def fit(
         cls,
-        X: NDArray[np.float32],
+        X: NDArray[Any],
         feature_names: tuple[str, ...],
         categories: Mapping[int, tuple[str, ...]],
         input_shape: tuple[int, ...],
@@ -84,6 +93,10 @@ class InputSchema:
         pixels of images are standardised alike, channel by channel. All sums are taken in float64 and over the cells
         that are there.
         """
+        units = Units()
+        if len(input_shape) != 3:
+            units = Units.fit(X, ~np.isin(np.arange(X.shape[1]), list(categories)))
+            X = units.seen(X)
         center = X.mean(0, dtype=np.float64)  # NaN where a column has holes
         holes = np.flatnonzero(np.isnan(center)).astype(np.intp)
         holes = holes[np.isnan(X[:, holes]).any(0)]
@@ -114,11 +127,15 @@ class InputSchema:
         fill[whole] = center[whole]
         return cls(
             feature_names, center.astype(np.float32), scale.astype(np.float32), dict(categories), input_shape,
-            fill.astype(np.float32), holes, marks or Marks(),
+            fill.astype(np.float32), holes, marks or Marks(), units,
         )  # fmt: skip
 
     def transform(self, X: NDArray[Any]) -> NDArray[np.float32]:
         """Return what models see of raw rows ``X`` (n, d): float32 without holes, shape (n, n_inputs)."""
+        return self.scaled(self.units.seen(X))
+
+    def scaled(self, X: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return what :meth:`transform` does, of rows in `units`."""
         scaled: NDArray[np.float32] = np.empty((len(X), self.n_inputs), np.float32)
         body = scaled[:, : self.n_features]
         np.subtract(X, self.center, out=body, casting="unsafe", dtype=np.float32)
@@ -141,6 +158,7 @@ class InputSchema:
             "fill": self.fill,
             "holes": self.holes,
             "marks": {"more": self.marks.more, "fewer": self.marks.fewer},
+            "units": self.units.to_dict(),
         }
 
     @classmethod
@@ -156,6 +174,7 @@ class InputSchema:
             None if fill is None else np.asarray(fill, np.float32),
             np.asarray(document.get("holes", ()), np.intp),
             Marks(tuple(marks.get("more", ())), tuple(marks.get("fewer", ()))),
+            Units.from_dict(document["units"]) if "units" in document else Units(),
         )
 
 

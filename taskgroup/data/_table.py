@@ -17,6 +17,7 @@ from taskgroup.data._cells import Marks
 from taskgroup.data._reading import Reading
 from taskgroup.data._schema import InputSchema
 from taskgroup.data._split import stratified_split
+from taskgroup.data._units import narrow
 from taskgroup.exceptions import InvalidInputError
 from taskgroup.tasks import TaskSet
 
@@ -35,7 +36,8 @@ class TaskTable:
     Parameters
     ----------
     X : ndarray of float32 of shape (n, d)
-        Features as they were read, NaN where a number is missing. Categorical columns hold codes, see `categories`.
+        Features as they were read, NaN where a number is missing; float64 where a column needs it to keep its values
+        apart. Categorical columns hold codes, see `categories`.
     Y : ndarray of float32 of shape (n, T)
         Targets, NaN where a label is missing.
     tasks : TaskSet
@@ -65,7 +67,7 @@ class TaskTable:
         Whether the parts follow one another in time, so that rows are not to be dealt anew.
     """
 
-    X: NDArray[np.float32]
+    X: NDArray[Any]
     Y: NDArray[np.float32]
     tasks: TaskSet
     split: NDArray[np.int8]
@@ -136,7 +138,8 @@ class TaskTable:
                 f"`X` must have shape (n_samples, n_features) and not be empty; got {features.shape}."
             )
         input_shape = features.shape[1:]
-        features = features.reshape(len(features), -1).astype(np.float32)
+        features = features.reshape(len(features), -1)
+        features = narrow(features, copy=True) if len(input_shape) == 1 else features.astype(np.float32)
         targets = np.array(check_matrix("Y", Y, (len(features), None)), dtype=np.float32)
         task_set = (
             tasks if isinstance(tasks, TaskSet) else TaskSet(tasks or [f"task_{t}" for t in range(targets.shape[1])])

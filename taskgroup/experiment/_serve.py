@@ -151,11 +151,11 @@ class Plan:
             found[name] = np.array(task.class_names)[codes.astype(int)]
         return found
 
-    def _rows(self, X: Any) -> NDArray[np.float32]:
+    def _rows(self, X: Any) -> NDArray[Any]:
         """Return raw inputs (n, d) of an array, or of a file or data frame whose columns have the names of training."""
         if isinstance(X, (str, os.PathLike)) or hasattr(X, "columns"):
             return read_inputs(X, self.schema).X
-        raw = check_matrix("X", X, (None, self.schema.n_features), np.float32)
+        raw = check_matrix("X", X, (None, self.schema.n_features), self.schema.dtype)
         check_finite("X", raw, self.schema.feature_names, missing=True)
         return raw
 

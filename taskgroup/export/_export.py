@@ -149,7 +149,8 @@ def _example(plan: Plan) -> Any:
     for column, names in schema.categories.items():
         x[:, column] = rng.integers(0, len(names) + 1, len(x))
     x[:, schema.holes] = np.where(rng.random((len(x), len(schema.holes))) < 0.2, np.nan, x[:, schema.holes])
-    return x.astype(np.float32)
+    x[:, schema.units.columns] = x[:, schema.units.columns] * schema.units.size + schema.units.origin
+    return x.astype(schema.dtype)
 
 
 def _check(plan: Plan, module: PlanModule, example: Any, answer: Callable[[Any], Any]) -> None:

@@ -41,7 +41,7 @@ class PlanModule(nn.Module):
     def __init__(self, plan: Plan) -> None:
         super().__init__()
         tasks, choice = plan.tasks, plan.choice
-        self.inputs = _Inputs(plan.schema)
+        self.units, self.inputs = _Units(plan.schema), _Inputs(plan.schema)
         models, shares, bias = [], [], np.zeros(tasks.n_outputs)
         for method, own in plan.methods.items():
             calibration = choice.calibration[method]
@@ -83,6 +83,7 @@ class PlanModule(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return probabilities and values (n, n_outputs) of raw rows (n, d), NaN where a feature is missing."""
+        x = self.units(x)
         scaled = self.inputs(x)
         total = self.bias + torch.zeros_like(x[:, :1])
         for number, model in enumerate(self.models):
@@ -95,8 +96,26 @@ class PlanModule(nn.Module):
         return torch.cat(parts, 1)
 
 
+class _Units(nn.Module):
+    """What :meth:`Units.seen` does, of rows in the dtype of the schema."""
+
+    origin: Tensor
+    size: Tensor
+
+    def __init__(self, schema: InputSchema) -> None:
+        super().__init__()
+        self.named = bool(len(schema.units.columns))
+        origin, size = np.zeros(schema.n_features), np.ones(schema.n_features)
+        origin[schema.units.columns], size[schema.units.columns] = schema.units.origin, schema.units.size
+        self.register_buffer("origin", torch.from_numpy(origin))
+        self.register_buffer("size", torch.from_numpy(size))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return ((x - self.origin) / self.size).to(torch.float32) if self.named else x
+
+
 class _Inputs(nn.Module):
-    """What :meth:`InputSchema.transform` does."""
+    """What :meth:`InputSchema.scaled` does."""
 
     center: Tensor
     scale: Tensor

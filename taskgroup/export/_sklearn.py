@@ -80,6 +80,9 @@ def _blended(plan: Plan, task: Task) -> tuple[NDArray[np.float64], NDArray[np.fl
 def _pipeline(task: Task, schema: InputSchema, weight: NDArray[np.float64], bias: NDArray[np.float64]) -> Pipeline:
     d = schema.n_features
     center, scale = schema.center.astype(np.float64), schema.scale.astype(np.float64)
+    own = schema.units.columns
+    center[own] = center[own] * schema.units.size + schema.units.origin
+    scale[own] *= schema.units.size
     columns = weight[:, :d] / scale
     coefficients = np.hstack([columns, weight[:, d:]])
     intercept = bias - columns @ center
@@ -97,7 +100,8 @@ def _pipeline(task: Task, schema: InputSchema, weight: NDArray[np.float64], bias
 
 def _imputer(schema: InputSchema) -> SimpleImputer:
     """Return an imputer whose fillings and indicators are the schema's, fitted on two rows that say so."""
-    fill = np.asarray(schema.center if schema.fill is None else schema.fill, np.float64)
+    fill = np.array(schema.center if schema.fill is None else schema.fill, np.float64)
+    fill[schema.units.columns] = fill[schema.units.columns] * schema.units.size + schema.units.origin
     rows = np.stack([fill, fill])
     rows[1, schema.holes] = np.nan
     return SimpleImputer(strategy="median", add_indicator=len(schema.holes) > 0).fit(rows)

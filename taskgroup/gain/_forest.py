@@ -96,7 +96,7 @@ class ForestJudge:
             raise InvalidInputError(f"tasks must be of one kind to be pooled; got {len(kinds)} kinds.")
         self.tasks: TaskSet = table.tasks
         self.targets: NDArray[np.float32] = table.Y[self.rows]
-        self._X = np.ascontiguousarray(table.X[self.rows])
+        self._X = np.ascontiguousarray(table.schema.units.seen(table.X[self.rows]))
         self._columns = [_label_columns(table.tasks, self.targets, t) for t in range(table.n_tasks)]
 
     def outputs(self, tasks: Sequence[int], effort: float = 1.0) -> NDArray[np.float32]:

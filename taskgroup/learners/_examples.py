@@ -28,7 +28,7 @@ class Inputs:
     Parameters
     ----------
     raw : ndarray of float32 of shape (n, d)
-        Features as they came; NaN where one is missing, codes in categorical columns.
+        Features as they came, in the units of the schema; NaN where one is missing, codes in categorical columns.
     scaled : ndarray of float32 of shape (n, d')
         What the schema makes of them: finite, at unit scale.
     """
@@ -39,7 +39,8 @@ class Inputs:
     @classmethod
     def of(cls, X: NDArray[Any], schema: InputSchema) -> Inputs:
         """Return both forms of raw rows (n, d)."""
-        return cls(np.asarray(X, np.float32), schema.transform(X))
+        raw = schema.units.seen(X)
+        return cls(raw, schema.scaled(raw))
 
     def take(self, rows: NDArray[np.int64]) -> Inputs:
         """Return some of the rows, copied."""

@@ -32,7 +32,8 @@ SECONDS = 5  # of processor time, of an input
 REPORTS = 0.01  # share of run directories that are reported on, which takes seconds
 MOST = 1 << 30  # bytes that an input may add to what a process takes
 LIMIT = "400MB"  # TASKGROUP_MEMORY_LIMIT
-PRELOADED = ("openpyxl", "pyarrow.feather", "pyarrow.parquet", "taskgroup_cli.main", "torch._dynamo")  # once, not a child
+# imported once, not by every child
+PRELOADED = ("openpyxl", "pyarrow.feather", "pyarrow.parquet", "taskgroup_cli.main", "torch._dynamo")
 ODD = [
     None, True, -1, 0, 2**31, 10**30, 1e308, -0.0, "", " ", "nan", "1e999", "\0", "\x1b[31m", "../../x", "/etc/passwd",
     "é\u202e", "x" * 5000, [], [[]], {}, {"a": 1}, ["a", 1, None], [0] * 1000,
