@@ -1,4 +1,4 @@
-"""Features far from zero, or of a tiny spread, tell models as much as others; what serves agrees with what was judged."""
+"""Features far from zero, or of a tiny spread, tell models as much as others; what is served agrees with scores."""
 
 import numpy as np
 import pandas as pd
