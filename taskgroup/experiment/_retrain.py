@@ -33,7 +33,6 @@ from taskgroup.experiment._work import Material
 from taskgroup.grouping import Grouping
 from taskgroup.learners import Examples, Packed
 from taskgroup.plan import PlanChoice, Rule, foretold, judge
-from taskgroup.report import write_report
 from taskgroup.scoring import Average, MetricChoice, Objective, Scorecard, TaskWeights
 
 __all__ = ["RetrainResult", "retrain"]
@@ -86,6 +85,8 @@ class RetrainResult:
 
     def report(self, path: str | os.PathLike[str] | None = None) -> Path:
         """Write the page of the run directory, at `path` too where that is given, and return where it is."""
+        from taskgroup.report import write_report  # loads what draws, which workers need not
+
         page = write_report(self.run_dir)
         return page if path is None else Path(shutil.copyfile(page, path))
 

@@ -3,6 +3,7 @@
 Every command runs in a fork of one process that has imported everything and done nothing, so that it starts at once.
 """
 
+import contextlib
 import json
 import os
 import shutil
@@ -24,12 +25,13 @@ RESULTS = ("datamaps.safetensors", "grouping.json", "scores.csv", "plan.json")
 @dataclass(frozen=True)
 class Outcome:
     """How a command ended: its exit code, negative for the signal that it died of; its output; how many file
-    operations it came to; seconds from the signal that was sent to its end."""
+    operations it came to; whether a signal was sent, and seconds from then, or from the start, to its end."""
 
     code: int
     out: str
     err: str
     operations: int
+    sent: bool
     seconds: float
 
 
@@ -62,7 +64,7 @@ class Commands:
         die_at : int, optional
             File operation, counted twice each, before and after it, at which the process kills itself.
         send, after, worker
-            Signal to send after so many seconds, to a worker process where there is one.
+            Signal to send after so many seconds; with `worker`, to a worker process, as soon as there is one then.
         """
         order = {"arguments": [str(a) for a in arguments], "die_at": die_at, "send": send and int(send),
                  "after": after, "worker": worker, "times": times}  # fmt: skip
@@ -106,38 +108,50 @@ def _serve():
 def _start(order, folder):
     folder.mkdir()
     files = [folder / name for name in ("out", "err", "count")]
+    for file in files:
+        file.touch()
     pid = os.fork()
     if pid == 0:
-        _command(order, *files)
+        try:
+            _command(order, *files)
+        finally:  # a signal may come before the command listens
+            os._exit(130)
     return pid, files
 
 
 def _end(order, pid, files):
-    if order["send"] is not None:
-        _send(pid, order)
-    sent = time.monotonic()
+    sent = order["send"] is not None and _send(pid, order)
+    began = time.monotonic()
     _, status = os.waitpid(pid, 0)
     out, err, count = files
     return {
         "code": os.waitstatus_to_exitcode(status), "out": out.read_text(), "err": err.read_text(),
-        "operations": count.stat().st_size, "seconds": time.monotonic() - sent,
+        "operations": count.stat().st_size, "sent": sent, "seconds": time.monotonic() - began,
     }  # fmt: skip
 
 
 def _send(pid, order):
+    """Send the signal and return whether it was sent: not when the command ended before."""
     end = time.monotonic() + order["after"]
-    while time.monotonic() < end:
-        if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
-            return
+    target = None if order["worker"] else pid
+    while os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+        if time.monotonic() >= end:
+            target = target or _worker_of(pid)
+            if target is not None:
+                os.kill(target, order["send"])
+                return True
         time.sleep(0.01)
-    target = pid
-    if order["worker"]:
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        forks = [c for c in children if b"spawn_main" in Path(f"/proc/{c}/cmdline").read_bytes()]
-        if not forks:
-            return
-        target = int(forks[-1])
-    os.kill(target, order["send"])
+    return False
+
+
+def _worker_of(pid):
+    """Return a worker process of a process, None when there is none."""
+    for thread in Path(f"/proc/{pid}/task").iterdir():  # each thread has its own children
+        for child in (thread / "children").read_text().split():
+            with contextlib.suppress(OSError):
+                if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes():
+                    return int(child)
+    return None
 
 
 def _command(order, out, err, count):

@@ -1,9 +1,10 @@
-"""The long form, by hand: ``python tests/chaos/kills.py --rounds 200 --seed 0``.
+"""The long form, by hand: ``python tests/chaos/kills.py --rounds 200 --points --workers 20 --two 50``.
 
-Every round kills ``taskgroup run`` once or twice, at a random file operation, at a random moment (SIGKILL, SIGTERM,
-SIGINT), or by killing one of its workers; resumes it; and compares the results with those of an undisturbed run, byte
-for byte. ``--two N`` instead starts two runs at once on one directory, N times. A line a round, a summary in the end;
-the exit code is 1 when anything was lost, differed, or was refused.
+A round kills a command once or twice, at a random file operation or at a random moment (SIGKILL, SIGTERM, SIGINT),
+resumes it, and compares what it wrote with what an undisturbed one writes, byte for byte. ``--points`` kills at every
+file operation of the short commands, and at the first and last ones of the others. ``--workers`` kills a worker process
+of ``--jobs 2``; the command must finish by itself. ``--two`` starts two runs at once on one directory, of which one
+must proceed. A line a round, a summary in the end; the exit code is 1 when anything was lost, differed, or was refused.
 """
 
 import argparse
@@ -13,96 +14,176 @@ import signal
 import sys
 import tempfile
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 
-from commands import Commands, make_table, results
+from commands import Commands, make_table
 
-COMMON = ("--k", 2, "--epochs", 3, "--folds", 2, "--tune", 2)
-SETTINGS = {  # name: options of the run, and the share of the rounds
-    "linear": (("--learners", "linear", "--arms", "per-task,all-in-one", "--jobs", 1), 4),
-    "trees": (("--learners", "extra-trees,random-forest,boosting,lightgbm", "--arms", "per-task,grouped",
-               "--jobs", 1), 2),
-    "nets": (("--learners", "nets,wide-nets,tabm", "--arms", "all-in-one,per-task,grouped", "--jobs", 1), 2),
-    "jobs": (("--learners", "linear,extra-trees,nets", "--arms", "all-in-one,grouped", "--jobs", 2), 2),
-}  # fmt: skip
+EDGE = 12  # first and last file operations
+GROUPED = ("--arms", "per-task,grouped", "--folds", 2, "--jobs", 1)
+NETS = ("--arms", "all-in-one,per-task,grouped", "--folds", 2, "--jobs", 1)
+RUN = ("--k", 2, "--epochs", 3, "--learners", "linear", "--folds", 2)
+WRITTEN = {
+    "profile": ("tasks.json", "datamaps.safetensors"),
+    "cluster": ("grouping.json", "cluster.json", "similarity.safetensors"),
+    "retrain": ("scores.csv", "plan.json", "grouping.json"),
+    "report": ("report.html", "model_card.md"),
+    "run": ("datamaps.safetensors", "grouping.json", "scores.csv", "plan.json"),
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A command on a run directory that is as an earlier command left it, and how often it is drawn."""
+
+    step: str
+    options: tuple = ()
+    share: int = 1
+    points: str = ""  # which file operations --points tries
+
+
+CASES = {
+    "profile": Case("profile", ("--epochs", 3), 25, "all"),
+    "cluster": Case("cluster", ("--k", 2), 20, "all"),
+    "linear": Case("retrain", ("--learners", "linear", *GROUPED), 35, "all"),
+    "extra-trees": Case("retrain", ("--learners", "extra-trees", *GROUPED), 15),
+    "random-forest": Case("retrain", ("--learners", "random-forest", *GROUPED), 8),
+    "boosting": Case("retrain", ("--learners", "boosting", *GROUPED), 12),
+    "lightgbm": Case("retrain", ("--learners", "lightgbm", *GROUPED), 12),
+    "nets": Case("retrain", ("--learners", "nets", *NETS, "--tune", 2), 12),
+    "wide-nets": Case("retrain", ("--learners", "wide-nets", *NETS, "--tune", 1), 8),
+    "tabm": Case("retrain", ("--learners", "tabm", "--methods", "*/per-task", *NETS, "--tune", 1), 4),
+    "report": Case("report", (), 14, "edges"),
+    "run": Case("run", (*RUN, "--jobs", 1), 15, "edges"),
+    "run --jobs 2": Case("run", (*RUN, "--jobs", 2), 20),
+}
+WORKERS = Case("retrain", ("--learners", "linear,extra-trees,nets", "--tune", 1, *NETS[:-1], 2))
 
 
 def main():
     """Run the rounds asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=0)
+    parser.add_argument("--points", action="store_true", help="every file operation, see above")
+    parser.add_argument("--workers", type=int, default=0, help="rounds of killing a worker of --jobs 2")
     parser.add_argument("--two", type=int, default=0, help="rounds of two runs at once")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     chance, counts = random.Random(given.seed), Counter()
+
+    def count(what, how, bad):
+        counts[how] += 1
+        counts["bad"] += bool(bad)
+        print(f"{sum(counts.values()) - counts['bad']:4d} {what:14s} {how:12s} {bad or 'as it should be'}", flush=True)
+
     with Commands() as commands, tempfile.TemporaryDirectory() as folder:
-        data = make_table(Path(folder) / "table.npz")
-        whole = _Whole(commands, data, Path(folder))
-        for number in range(given.rounds):
-            name = chance.choices(list(SETTINGS), [share for _, share in SETTINGS.values()])[0]
-            how, bad = _round(commands, data, whole, name, Path(folder) / "killed", chance)
-            counts[how] += 1
-            counts["bad"] += bool(bad)
-            print(f"{number:4d} {name:7s} {how:10s} {bad or 'identical'}", flush=True)
-        for number in range(given.two):
-            bad = _two(commands, data, whole, Path(folder) / "two")
-            counts["two at once"] += 1
-            counts["bad"] += bool(bad)
-            print(f"{number:4d} two at once {bad or 'one proceeded'}", flush=True)
+        rounds = Rounds(commands, Path(folder))
+        for name, case in CASES.items() if given.points else ():
+            for at in rounds.points(case):
+                count(name, "point", rounds.killed(case, [{"die_at": at}]))
+        for _ in range(given.rounds):
+            name = chance.choices(list(CASES), [case.share for case in CASES.values()])[0]
+            how = chance.choice(("operation", "operation", "SIGKILL", "SIGTERM", "SIGINT"))
+            count(name, how, rounds.killed(CASES[name], rounds.kills(CASES[name], how, chance)))
+        for _ in range(given.workers):
+            after = chance.uniform(0, rounds.whole(WORKERS).seconds)
+            kill = {"send": signal.SIGKILL, "after": after, "worker": True}
+            count("--jobs 2", "worker", rounds.killed(WORKERS, [kill], finishes=True))
+        for _ in range(given.two):
+            count("run", "two at once", rounds.two())
     print(dict(counts))
     sys.exit(bool(counts["bad"]))
 
 
-class _Whole:
-    """Undisturbed runs by the name of their settings: results, file operations, seconds."""
+@dataclass(frozen=True)
+class Whole:
+    """An undisturbed command: bytes of what it wrote by name, file operations, seconds."""
 
-    def __init__(self, commands, data, folder):
-        self.commands, self.data, self.folder, self.known = commands, data, folder, {}
+    written: dict
+    operations: int
+    seconds: float
 
-    def __getitem__(self, name):
-        if name not in self.known:
-            out = self.folder / f"whole-{name}"
-            outcome = self.commands.run("run", self.data, "--out", out, *COMMON, *SETTINGS[name][0])
+
+class Rounds:
+    """Rounds on one small table, below a folder."""
+
+    def __init__(self, commands, folder):
+        self.commands, self.folder, self.known = commands, folder, {}
+        self.data, self.out = make_table(folder / "table.npz"), folder / "killed"
+
+    def whole(self, case):
+        """Return how the command does when nothing happens to it."""
+        if case not in self.known:
+            self._prepare(case)
+            outcome = self.commands.run(*self._arguments(case))
             assert outcome.code == 0, outcome.err
-            self.known[name] = (results(out), outcome.operations, outcome.seconds)
-        return self.known[name]
+            self.known[case] = Whole(self._written(case), outcome.operations, outcome.seconds)
+            if case.step in ("profile", "cluster") or case == CASES["linear"]:
+                shutil.copytree(self.out, self.folder / f"after {case.step}", dirs_exist_ok=True)
+        return self.known[case]
 
+    def points(self, case):
+        """Return the file operations at which a command is killed by ``--points``."""
+        if not case.points:
+            return []
+        operations = self.whole(case).operations
+        edges = {*range(1, EDGE + 1), *range(operations - EDGE, operations)}
+        return range(1, operations) if case.points == "all" else sorted(edges)
 
-def _round(commands, data, whole, name, out, chance):
-    expected, operations, seconds = whole[name]
-    shutil.rmtree(out, ignore_errors=True)
-    arguments = ("run", data, "--out", out, *COMMON, *SETTINGS[name][0])
-    ways = ["operation", "operation", "SIGKILL", "SIGTERM", "SIGINT", *(["worker"] * 3 if name == "jobs" else [])]
-    how = chance.choice(ways)
-    for again in range(chance.choice((1, 1, 2))):
-        resume = ("--resume",) if again else ()
+    def kills(self, case, how, chance):
+        """Return one or two kills, by chance."""
+        whole = self.whole(case)
+        times = chance.choice((1, 1, 2))
         if how == "operation":
-            edge = chance.random() < 0.5  # around the first and the last writes
-            at = chance.choice([*range(1, 12), *range(operations - 12, operations)]) if edge else 0
-            outcome = commands.run(*arguments, *resume, die_at=at or chance.randrange(1, operations))
-        else:
-            number = signal.SIGKILL if how == "worker" else signal.Signals[how]
-            after = chance.uniform(0, seconds)
-            outcome = commands.run(*arguments, *resume, send=number, after=after, worker=how == "worker")
-        if outcome.code not in (0, -signal.SIGKILL, 130, 143) or (how == "worker" and outcome.code):
-            return how, f"exit code {outcome.code}: {outcome.err[-300:]}"
-        if how == "SIGINT" and outcome.code == 130 and outcome.seconds > 3:
-            return how, f"took {outcome.seconds:.1f} s to end"
-    outcome = commands.run(*arguments, "--resume")
-    if outcome.code:
-        return how, f"refused: {outcome.err[-300:]}"
-    found = results(out)
-    return how, ", ".join(f"{file} differs" for file in expected if found[file] != expected[file])
+            return [{"die_at": chance.randrange(1, whole.operations)} for _ in range(times)]
+        return [{"send": signal.Signals[how], "after": chance.uniform(0, whole.seconds)} for _ in range(times)]
 
+    def killed(self, case, kills, finishes=False):
+        """Return what is wrong after a command was killed and resumed, or finished all the same; empty if nothing."""
+        expected = self.whole(case).written
+        self._prepare(case)
+        for number, kill in enumerate(kills):
+            outcome = self.commands.run(*self._arguments(case, resume=number > 0), **kill)
+            if outcome.code not in ((0,) if finishes else (0, -signal.SIGKILL, 130, 143)):
+                return f"exit code {outcome.code}: {outcome.err[-300:]}"
+            if finishes and not outcome.sent:
+                return "the worker was not killed"
+            if outcome.code == 130 and outcome.seconds > 3:
+                return f"took {outcome.seconds:.1f} s to end"
+        if not finishes:
+            outcome = self.commands.run(*self._arguments(case, resume=True))
+            if outcome.code:
+                return f"refused: {outcome.err[-300:]}"
+        written = self._written(case)
+        return ", ".join(f"{name} differs" for name in expected if written[name] != expected[name])
 
-def _two(commands, data, whole, out):
-    expected = whole["linear"][0]
-    shutil.rmtree(out, ignore_errors=True)
-    both = commands.run_at_once(2, "run", data, "--out", out, *COMMON, *SETTINGS["linear"][0])
-    codes = sorted(outcome.code for outcome in both)
-    if codes != [0, 1]:
-        return f"exit codes {codes}: {[outcome.err[-200:] for outcome in both]}"
-    return "" if results(out) == expected else "the results differ"
+    def two(self):
+        """Return what is wrong after two runs at once."""
+        case = CASES["run"]
+        expected = self.whole(case).written
+        self._prepare(case)
+        both = self.commands.run_at_once(2, *self._arguments(case))
+        codes = sorted(outcome.code for outcome in both)
+        if codes != [0, 1]:
+            return f"exit codes {codes}: {[outcome.err[-200:] for outcome in both]}"
+        return "" if self._written(case) == expected else "the results differ"
+
+    def _prepare(self, case):
+        """Make the run directory as it is before a command."""
+        shutil.rmtree(self.out, ignore_errors=True)
+        before = {"cluster": "profile", "retrain": "cluster", "report": "retrain"}.get(case.step)
+        if before is None:
+            return
+        self.whole(CASES["linear" if before == "retrain" else before])
+        shutil.rmtree(self.out, ignore_errors=True)
+        shutil.copytree(self.folder / f"after {before}", self.out)
+
+    def _arguments(self, case, resume=False):
+        where = (self.data, "--out", self.out) if case.step in ("profile", "run") else (self.out,)
+        return (case.step, *where, *case.options, *(("--resume",) if resume and case.step != "report" else ()))
+
+    def _written(self, case):
+        return {name: (self.out / name).read_bytes() for name in WRITTEN[case.step]}
 
 
 if __name__ == "__main__":
