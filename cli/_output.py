@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import re
 import sys
 import time
 import warnings
@@ -33,7 +32,9 @@ class Output:
         width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 110
         self._out = Console(file=sys.stdout, width=width, highlight=False, soft_wrap=False)
         self._err = Console(file=sys.stderr, highlight=False, soft_wrap=True)
-        logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(message)s", stream=sys.stderr)
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(_Printable("%(message)s"))
+        logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, handlers=[handler])
         warnings.showwarning = self._warn  # type: ignore[assignment]
 
     @classmethod
@@ -56,9 +57,10 @@ class Output:
         """Print the result: as one JSON document, or by ``show``."""
         if self.as_json:
             from taskgroup._artifact import json_ready
+            from taskgroup._display import printable_json
 
             text = json.dumps(json_ready(document), indent=1, allow_nan=False, ensure_ascii=False)
-            sys.stdout.write(re.sub("[\x7f-\x9f]", lambda found: f"\\u{ord(found[0]):04x}", text) + "\n")
+            sys.stdout.write(printable_json(text) + "\n")
         else:
             show()
 
@@ -131,6 +133,15 @@ class Output:
     def _warn(self, message: Any, category: Any, *_: Any) -> None:
         if self.verbose or not issubclass(category, (DeprecationWarning, PendingDeprecationWarning, FutureWarning)):
             self.note(f"warning: {message}")
+
+
+class _Printable(logging.Formatter):
+    """Writes records, and the tracebacks in them, without what a terminal would obey."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        from taskgroup._display import printable
+
+        return printable(super().format(record))
 
 
 def _silent(stage: str, done: int, total: int) -> None:

@@ -21,19 +21,21 @@ def bars(console: Any, step: str) -> Iterator[Progress]:
     """Yield a callback that moves a bar; time passed and time left stand beside it, and it moves while nothing does."""
     from rich import progress as of
 
+    from taskgroup._display import printable
+
     columns = (
-        of.SpinnerColumn(), of.TextColumn("{task.description}"), of.BarColumn(None), of.MofNCompleteColumn(),
-        of.TimeElapsedColumn(), of.TextColumn("left"), of.TimeRemainingColumn(),
+        of.SpinnerColumn(), of.TextColumn("{task.description}", markup=False), of.BarColumn(None),
+        of.MofNCompleteColumn(), of.TimeElapsedColumn(), of.TextColumn("left"), of.TimeRemainingColumn(),
     )  # fmt: skip
     with of.Progress(*columns, console=console, transient=True, expand=True) as shown:
-        current = shown.add_task(step, total=None)
+        current = shown.add_task(printable(step), total=None)
         known = {"": current}
 
         def advance(part: str, done: int, total: int) -> None:
             nonlocal current
             if part not in known:
                 shown.remove_task(current)
-                known[part] = current = shown.add_task(f"{step}, {part}", total=None)
+                known[part] = current = shown.add_task(printable(f"{step}, {part}"), total=None)
             if done:  # before that nothing says how long it takes, and the bar swings
                 shown.update(current, completed=done, total=total)
 

@@ -6,6 +6,7 @@ Command modules import only click and the standard library at their top, so that
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import sys
@@ -86,7 +87,9 @@ def main(arguments: list[str] | None = None) -> None:
     except click.exceptions.Exit as error:
         sys.exit(error.exit_code)
     except click.ClickException as error:
-        error.show()
+        shown = io.StringIO()
+        error.show(shown)
+        click.echo(_printable(shown.getvalue()), err=True, nl=False)
         _fail("usage", error.format_message(), error.exit_code, as_json=as_json)
     except (click.Abort, Stopped) as error:
         number = error.number if isinstance(error, Stopped) else 2
@@ -102,7 +105,7 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(0)
     except Exception as error:
         if debug:
-            traceback.print_exc()
+            click.echo(_printable(traceback.format_exc()), err=True, nl=False)
         text = _one_line(error)
         click.echo(f"taskgroup: {text}", err=True)
         _fail(type(error).__name__, text, 1, as_json=as_json)
@@ -116,14 +119,22 @@ def _fail(kind: str, message: str, code: int, *, as_json: bool) -> NoReturn:
 
 def _say(kind: str, message: str, code: int, *, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps({"error": {"kind": kind, "message": message, "exit_code": code}}, ensure_ascii=False))
+        from taskgroup._display import printable_json
+
+        document = {"error": {"kind": kind, "message": message, "exit_code": code}}
+        click.echo(printable_json(json.dumps(document, ensure_ascii=False)))
+
+
+def _printable(text: str) -> str:
+    from taskgroup._display import printable
+
+    return printable(text)
 
 
 def _one_line(error: Exception) -> str:
-    from taskgroup._display import printable
     from taskgroup.exceptions import TaskGroupError
 
-    text = printable(" ".join(str(error).split()))
+    text = _printable(" ".join(str(error).split()))
     if isinstance(error, (TaskGroupError, OSError)):
         return text
     return f"unexpected {type(error).__name__}: {text} (--debug shows where)"

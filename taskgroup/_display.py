@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any, TypeVar
 
-__all__ = ["brief", "cell", "clipped", "html_page", "html_table", "printable"]
+__all__ = ["brief", "cell", "clipped", "html_page", "html_table", "printable", "printable_json"]
 
 _C = TypeVar("_C", bound=type)
 
@@ -73,6 +73,15 @@ def printable(text: str) -> str:
     'a\\x1b[31mb'
     """
     return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def printable_json(text: str) -> str:
+    r"""Return a JSON text that means the same, with what :func:`printable` writes out escaped as JSON does it.
+
+    >>> printable_json('"a\u202eb"')
+    '"a\\u202eb"'
+    """
+    return _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def clipped(names: Iterable[str], most: int = 4, width: int = 40) -> str:

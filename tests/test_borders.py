@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import logging
 import shutil
 import zipfile
 
@@ -11,6 +12,10 @@ import openpyxl
 import pandas as pd
 import pytest
 from _synthetic_run import write_synthetic_run
+from rich.console import Console
+from taskgroup_cli import _progress
+from taskgroup_cli._output import Output
+from taskgroup_cli.main import main
 
 from taskgroup import Grouping, load_table, retrain
 from taskgroup._documents import check_document
@@ -167,8 +172,6 @@ def test_a_report_on_odd_documents_names_them(tmp_path):
 
 
 def test_control_characters_in_names_are_shown_not_obeyed(tmp_path, capsys):
-    from taskgroup_cli._output import Output
-
     evil = "\x1b[31m<b>\x07\x9b2J\u202eesrever[bold]"
     output = Output()
     output.table(evil, (evil, "n"), [(evil, 1)])
@@ -183,3 +186,32 @@ def test_control_characters_in_names_are_shown_not_obeyed(tmp_path, capsys):
         assert not set("\x1b\x07\x9b\u202e") & set(text)
     assert r"\x1b[31m<b>\x07\x9b2J\u202eesrever[bold]" in said.out.replace("\n", "")
     assert r"\x1b[31m&lt;b&gt;" in page
+
+
+def test_bars_logs_and_usage_show_control_characters_and_do_not_obey_them(capsys, tmp_path):
+    evil = "\x1b[2J\x07\x9b1m\u202e[/bold]"
+    screen = io.StringIO()
+    with _progress.bars(Console(file=screen, force_terminal=True, width=120), "retrain") as progress:
+        progress(evil, 1, 2)
+    assert r"\x1b[2J\x07\x9b1m\u202e[/bold]" in screen.getvalue()
+    assert not set("\x07\x9b\u202e") & set(screen.getvalue())  # rich itself writes escapes
+    root = logging.getLogger()
+    before = root.handlers[:], root.level
+    root.handlers.clear()
+    try:
+        Output()
+        try:
+            raise ValueError(evil)
+        except ValueError:
+            logging.getLogger("taskgroup").exception("of %s", evil)
+    finally:
+        root.handlers[:], root.level = before
+    for arguments in (["profile", evil], ["cluster", "--method", evil], ["nothing", evil], [evil, "--json"]):
+        with pytest.raises(SystemExit):
+            main(arguments)
+    with pytest.raises(SystemExit):
+        main(["profile", evil, "--debug", "--json"])
+    said = capsys.readouterr()
+    for text in (said.out, said.err):
+        assert r"\u202e" in text
+        assert not set("\x1b\x07\x9b\u202e") & set(text)
