@@ -1,6 +1,7 @@
 """The best grouping by exhaustive search, and how near others come to it without looking.
 
     python -m benchmarks oracle --data DIR
+    python -m benchmarks.oracle --data DIR --json FILE
 
 Six to eight tasks of one real set: every subset of them gets a forest of 100 extremely randomised trees on the training
 and validation rows, so every partition's score is known: the mean over tasks of the test AUC of the forest of a task's
@@ -8,11 +9,14 @@ group. The best partition in hindsight, by the test rows themselves, is no metho
 all, a forest per task, our groups by measured gain, groups by the correlation of labels, by pairwise gains (each pair's
 gain on validation rows, as pairwise methods have it), and the mean over all partitions. All but ours and the bound are
 given the number of groups that ours found; pairs and labels take the partition of largest mean affinity within groups.
-``share`` is the way from the mean of all partitions to the bound that ours went.
+``share`` is the way from the mean of all partitions to the bound that ours went. The second command adds a line to a
+file for each set and seed.
 """
 
 from __future__ import annotations
 
+import argparse
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -34,11 +38,31 @@ Partition = tuple[tuple[int, ...], ...]
 def rows(data: Path | None, quick: bool) -> list[dict[str, Any]]:
     public(data, *SOURCES)
     assert data is not None
+    return [run(*case, data) for case in cases(quick)]
+
+
+def rows_of(kept: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the rows of a file of ``--json``, those of one set together."""
+    return sorted(kept, key=lambda row: ([name for name, _ in SETS].index(row["set"]), row["seed"]))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder with the sets")
+    parser.add_argument("--json", type=Path, required=True, help="a line is added for every set and seed")
+    given = parser.parse_args()
+    for case in cases(quick=False):
+        with given.json.open("a", encoding="utf-8") as handle:
+            handle.write(json.dumps(run(*case, given.data)) + "\n")
+
+
+def cases(quick: bool) -> list[tuple[str, int, int]]:
+    """Return (set, tasks, seed), the first seed of every set first."""
     sets = SETS[1:2] if quick else SETS
-    return [run(name, n_tasks, data, seed) for name, n_tasks in sets for seed in range(1 if quick else 3)]
+    return [(*one, seed) for seed in range(1 if quick else 3) for one in sets]
 
 
-def run(name: str, n_tasks: int, data: Path, seed: int) -> dict[str, Any]:
+def run(name: str, n_tasks: int, seed: int, data: Path) -> dict[str, Any]:
     table = mixed(data, seed) if name == "mixed" else alone(data / f"{name}.npz", n_tasks, seed)
     parts = [table.rows(part) for part in ("train", "valid", "test")]
     fitted = np.concatenate(parts[:2])
@@ -121,3 +145,7 @@ def affinity(partition: Partition, matrix: np.ndarray) -> float:
         for group in partition for t in group
     ]  # fmt: skip
     return float(np.mean(found))
+
+
+if __name__ == "__main__":
+    main()
