@@ -6,6 +6,7 @@ So the record depends neither on the order of the batches, nor on their size, no
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -88,7 +89,7 @@ class Epoch:
         epoch._store(repeats)
         return epoch
 
-    def record(self, batch: tuple[int, ...], n: int) -> bool:
+    def record(self, batch: Sequence[int], n: int) -> bool:
         """Record n samples of binary tasks if nothing is unusual; see :func:`taskgroup.tracker._kernel.record`.
 
         ``batch`` holds the addresses of row numbers, logits and labels.

@@ -8,6 +8,7 @@ polynomial of the rest, within 1e-7 of it. The clipping of v at 25 is below half
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Sequence
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from typing import Any
@@ -58,7 +59,7 @@ def address(array: NDArray[Any]) -> int:
     return int(array.__array_interface__["data"][0])
 
 
-def record(batch: tuple[int, ...], shape: tuple[int, int], epoch: tuple[int, int], n_samples: int) -> bool:
+def record(batch: Sequence[int], shape: tuple[int, int], epoch: tuple[int, int], n_samples: int) -> bool:
     """Write the codes of a batch of binary tasks and mark its rows as seen; False, marking none, where it is unusual.
 
     Usual are rows that are within bounds, new and all different, labels 0, 1 or NaN, and finite logits.

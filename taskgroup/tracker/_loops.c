@@ -12,8 +12,15 @@
 #define EACH_MACHINE
 #endif
 
+#if defined(__GNUC__)
+#define SOON_WRITTEN(address) __builtin_prefetch(address, 1)
+#else
+#define SOON_WRITTEN(address) (void)(address)
+#endif
+
 #define UNSEEN 65535
-#define SOME 4096
+#define SOME 2048 /* values whose logits, labels and codes stay in the nearest cache */
+#define LINE 32   /* codes that come from memory at once */
 
 /* To be raised with every change of what the functions take: the numpy side refuses another version. */
 int taskgroup_version(void)
@@ -80,6 +87,9 @@ int taskgroup_record(const int64_t *rows, const float *logits, const float *labe
             continue;
         }
         int64_t n = n_rows - first < step ? n_rows - first : step;
+        for (int64_t i = 0; i < n; i++) /* rows lie anywhere: their memory comes while they are encoded */
+            for (int64_t j = 0; j < width; j += LINE)
+                SOON_WRITTEN(codes + rows[first + i] * width + j);
         odd |= encode(z, y, n * width, some);
         for (int64_t i = 0; i < n; i++)
             memcpy(codes + rows[first + i] * width, some + i * width, 2 * (size_t)width);

@@ -35,7 +35,7 @@ from taskgroup.tracker._targets import Targets
 __all__ = ["Mode", "Recorder"]
 
 Mode = Literal["history", "stream"]
-_CPU, _USUAL = torch.device("cpu"), (torch.int64, torch.float32, torch.float32)
+_USUAL = torch.int64, torch.float32, torch.float32
 _MODES: tuple[Mode, ...] = ("history", "stream")
 
 
@@ -84,6 +84,7 @@ class Recorder:
             self._record = History(layout, n_samples, n_epochs)
         self._epoch: Epoch | None = None
         self._held = Held()
+        self._width = (len(self.tasks),)
         self._pending = Pending(len(self.tasks))
         self._waiting: list[tuple[NDArray[np.int64], NDArray[np.uint16], NDArray[np.float32]]] = []
         self._shared = 0  # finished epochs that every process holds alike
@@ -256,15 +257,18 @@ class Recorder:
 
         A training step leaves nothing of the tracker in the processor's caches: what counts is how little code runs.
         """
-        epoch, batch = self._epoch, (sample_ids, outputs, targets)
+        epoch = self._epoch
         if epoch is None or not self._at_once or self._sealed or mask is not None or _is_power(epoch.n_batches):
             return False
-        if not all(isinstance(x, torch.Tensor) and x.device == _CPU and x.is_contiguous() for x in batch):
+        addresses = []
+        for x, dtype in zip((sample_ids, outputs, targets), _USUAL, strict=True):
+            if not (isinstance(x, torch.Tensor) and x.dtype is dtype and x.is_cpu and x.is_contiguous()):
+                return False
+            addresses.append(x.data_ptr())
+        shape = outputs.shape
+        if shape != targets.shape or shape[1:] != self._width or shape[:1] != sample_ids.shape:
             return False
-        shape, dtypes = (len(outputs), len(self.tasks)), (sample_ids.dtype, outputs.dtype, targets.dtype)
-        if dtypes != _USUAL or sample_ids.shape != shape[:1] or outputs.shape != shape or targets.shape != shape:
-            return False
-        usual = epoch.record(tuple(x.data_ptr() for x in batch), shape[0])
+        usual = epoch.record(addresses, shape[0])
         epoch.n_batches += usual
         return usual
 
