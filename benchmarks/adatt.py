@@ -24,7 +24,7 @@ BATCH, FEATURES, WIDTHS, TOWER, GROUPS = 256, 128, (128, 64), 32, 8
 
 
 def rows(data: Path | None, quick: bool) -> list[dict[str, Any]]:
-    turns = {3: 9, 10: 9, 30: 5, 100: 3}
+    turns = {3: 9, 10: 9, 30: 5, 100: 3, 300: 1}
     return [row(n_tasks, n) for n_tasks, n in turns.items() if n_tasks <= 30 or not quick]
 
 

@@ -175,7 +175,7 @@ class _FusionLevel(nn.Module):
         """Return the fused features (listeners, B, D') of (U, B, D) or (1, B, D)."""
         experts = self.experts(take(features, self.owners))
         gates = self.gate(features)
-        if self.native is None:  # v = 1 and expert u is unit u's only one: adding it whole is cheaper than its weight
+        if self.native is None and gates.shape[-1] > experts.shape[-1]:  # v = 1: add own experts whole, not by weight
             return fuse(gates, experts, start=take(experts, self.listeners))
         return fuse(gates + self.padded_native(), experts)
 
