@@ -192,3 +192,27 @@ def test_the_keyboard_reaches_the_answer_and_every_region(driver, page):
         "e.scrollWidth > e.clientWidth && e.tabIndex < 0).length"
     )
     assert loose == 0
+
+
+@pytest.mark.parametrize("name", ["similarity", "membership"])
+def test_heat_maps_say_what_the_pointer_is_on(driver, page, name):
+    path = page[1]
+    show(driver, path)
+    hover = """
+        const image = document.getElementById(arguments[0]), box = image.getBoundingClientRect();
+        const [x, y] = [box.left + box.width * arguments[1], box.top + box.height * arguments[2]];
+        image.dispatchEvent(new PointerEvent("pointermove", { bubbles: true, clientX: x, clientY: y }));
+        const tip = document.querySelector(".tip");
+        return tip.hidden ? "" : tip.textContent"""
+    first, last = (driver.execute_script(hover, f"{name}-cells", at, at) for at in (1e-6, 1 - 1e-6))
+    down = "group 0" if name == "membership" else "task_"
+    assert first.startswith(down)
+    assert first != last
+    csv = (path.parent / "figures" / f"{name}.csv").read_text(encoding="utf-8").splitlines()
+    if len("\n".join(csv)) < 200_000:
+        assert first.endswith(f": {float(csv[1].split(',')[1]):.2f}")
+        assert last.endswith(f": {float(csv[-1].split(',')[-1]):.2f}")
+    else:
+        assert ":" not in first
+    driver.execute_script("document.body.dispatchEvent(new PointerEvent('pointermove', { bubbles: true }))")
+    assert not driver.find_element(By.CSS_SELECTOR, ".tip").is_displayed()

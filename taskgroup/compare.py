@@ -131,6 +131,24 @@ def compare_runs(run_dirs: Sequence[str | os.PathLike[str]]) -> RunComparison:
         When fewer than two different directories are given.
     ArtifactError
         When a directory holds no run, or an artefact is damaged or of another version.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from taskgroup import Grouping, TaskTable, retrain
+    >>> X = np.random.default_rng(0).normal(size=(90, 3))
+    >>> table = TaskTable.from_arrays(X, X > 0, ["a", "b", "c"])
+    >>> grouping = Grouping.from_labels(table.tasks, [0, 0, 1])
+    >>> run = tempfile.TemporaryDirectory()
+    >>> _ = retrain(table, grouping, learners="linear", folds=2, out=run.name)
+    >>> other = tempfile.TemporaryDirectory()
+    >>> _ = retrain(table, grouping, learners="extra-trees", arms=["all-in-one"], folds=2, out=other.name)
+    >>> found = compare_runs([run.name, other.name])
+    >>> found.shared, sorted(row["method"] for row in found.methods), found.agreement[0]["ari"]
+    (('a', 'b', 'c'), ['extra-trees/all-in-one', 'linear/per-task', 'plan'], 1.0)
+    >>> run.cleanup(), other.cleanup()
+    (None, None)
     """
     paths = [Path(path) for path in run_dirs]
     if len({path.resolve() for path in paths}) < max(2, len(paths)):

@@ -166,6 +166,21 @@ def explain_task(run_dir: str | os.PathLike[str], task: str, *, n: int = 20) -> 
         When the run has no such task.
     ArtifactError
         When the directory holds no run, or an artefact is damaged or of another version.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from taskgroup import Grouping, TaskTable, retrain
+    >>> X = np.random.default_rng(0).normal(size=(90, 3))
+    >>> table = TaskTable.from_arrays(X, X > 0, ["a", "b", "c"])
+    >>> grouping = Grouping.from_labels(table.tasks, [0, 0, 1])
+    >>> run = tempfile.TemporaryDirectory()
+    >>> _ = retrain(table, grouping, learners="linear", folds=2, out=run.name)
+    >>> found = explain_task(run.name, "a")
+    >>> found.group["number"], [row["method"] for row in found.served_by], found.scores["metric"]
+    (0, ['linear/per-task'], 'auc')
+    >>> run.cleanup()
     """
     check_int("n", n, low=1)
     run = read_run(run_dir)

@@ -151,6 +151,7 @@ def _scores(path, tasks, mean, rng):
         }
         for m in METHODS
     }
+    methods["plan"] = {**methods[OURS], "bytes": sum(methods[m]["bytes"] for m in (OURS, ALONE)), "n_models": 31}
     summary = [
         {"method": m, "mean": centre[m], "ci95": [centre[m] - 0.006, centre[m] + 0.006],
          "better": None if m == ALONE else 0.5, "worse": None if m == ALONE else 0.08,

@@ -94,6 +94,16 @@ def test_costs_are_comparable(finished):
     assert methods["nets/grouped"]["train_flops"] > methods["nets/all-in-one"]["train_flops"]  # what it starts from
 
 
+def test_the_plan_costs_what_its_methods_cost_in_all_repetitions(finished):
+    result, _ = finished
+    card, plan = result.scorecard, result.plan
+    for name in ("n_models", "bytes", "train_seconds"):
+        used = [(result.ledger["methods"][m][name], len(card.main["test"][m].seeds)) for m in plan.methods_in_use]
+        assert card.costs["plan"][name] == pytest.approx(sum(cost * n for cost, n in used))
+        assert card.to_dict()["methods"]["plan"][name] == card.costs["plan"][name]
+    assert plan.n_models == card.costs["plan"]["n_models"]
+
+
 @pytest.mark.parametrize("method", ["extra-trees/grouped", "linear/per-task", "nets/grouped"])
 def test_answers_are_honest(table, grouping, method, monkeypatch):
     """The targets of a fold do not change the answers for it."""

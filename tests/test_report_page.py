@@ -1,6 +1,7 @@
 """The page: whatever artefacts exist, it stands alone, names what is missing, escapes names, never changes."""
 
 import csv
+import json
 import re
 import shutil
 import subprocess
@@ -94,6 +95,20 @@ def test_page_states_the_numbers_of_the_artefacts(whole):
         assert f"{row['mean']:.3f}" in text
     assert "one class only (0) in the training rows" in text
     assert "taskgroup run table.csv --seed 0" in text
+
+
+def test_heat_maps_name_the_cells_of_their_pictures(whole):
+    run, html = whole
+    page = Page(html)
+    named = [json.loads(value) for tag, name, value in page.attributes if (tag, name) == ("figure", "data-cells")]
+    assert {"similarity-cells", "membership-cells"} <= set(page.ids)
+    members, similar = named
+    with open(run / "figures" / "membership.csv", newline="") as handle:
+        head, *rows = csv.reader(handle)
+    assert members == {"across": [row[0] for row in rows], "down": head[1:]}
+    with open(run / "figures" / "similarity.csv", newline="") as handle:
+        head, *rows = csv.reader(handle)
+    assert similar == {"down": [row[0] for row in rows], "across": head[1:]}
 
 
 @pytest.mark.parametrize(

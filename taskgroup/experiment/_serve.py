@@ -46,6 +46,24 @@ class Plan:
         The weights of the methods for every task, and the answer.
     methods : dict
         {method: its models with their weights}, of the methods in use.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from taskgroup import Grouping, TaskTable, retrain
+    >>> X = np.random.default_rng(0).normal(size=(90, 3))
+    >>> table = TaskTable.from_arrays(X, X > 0, ["a", "b", "c"])
+    >>> grouping = Grouping.from_labels(table.tasks, [0, 0, 1])
+    >>> run = tempfile.TemporaryDirectory()
+    >>> _ = retrain(table, grouping, learners="linear", folds=2, out=run.name)
+    >>> plan = Plan.load(run.name)
+    >>> plan.n_models, sorted(plan.predict_proba([[3.0, -3.0, 0.0]]))
+    (6, ['a', 'b', 'c'])
+    >>> plan.labels([[3.0, -3.0, 3.0]])["c"].tolist()
+    ['1']
+    >>> del plan  # its arrays lie in the files of the run
+    >>> run.cleanup()
     """
 
     tasks: TaskSet

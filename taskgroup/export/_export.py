@@ -55,6 +55,20 @@ def export_run(run_dir: str | os.PathLike[str], to: str, out: str | os.PathLike[
         When the form needs a package that is not installed.
     ArtifactError
         When the run has no plan, or an artefact is damaged or of another version.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from taskgroup import Grouping, TaskTable, retrain
+    >>> X = np.random.default_rng(0).normal(size=(90, 3))
+    >>> table = TaskTable.from_arrays(X, X > 0, ["a", "b", "c"])
+    >>> grouping = Grouping.from_labels(table.tasks, [0, 0, 1])
+    >>> run = tempfile.TemporaryDirectory()
+    >>> _ = retrain(table, grouping, learners="linear", folds=2, out=run.name)
+    >>> [path.name for path in export_run(run.name, "csv", f"{run.name}/tables")]
+    ['plan.csv', 'groups.csv', 'scores.csv']
+    >>> run.cleanup()
     """
     check_choice("to", to, tuple(FORMATS))
     source, target = Path(run_dir), Path(out)

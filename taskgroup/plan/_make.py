@@ -122,6 +122,9 @@ def judge(
     together = _best(scores, arms, "one-model")
     alone = _best(scores, arms, "single-task")
     baseline = alone or together or choice.single
+    n_seeds = {name: len(by_seed) for name, by_seed in predictions["honest"].items()}
+    joint = {name: _joint_cost(costs or {}, weights, n_seeds) for name, weights in added.items()}
+    costs = {**(costs or {}), **{name: cost for name, cost in joint.items() if cost}}
     card = score(
         y_true, extended, tasks=tasks, costs=costs, baseline=baseline, random_state=random_state, metric=metric,
         task_weights=task_weights, average=average, sample_weight=sample_weight,
@@ -193,7 +196,6 @@ def make_plan(
         for (key, name), gain in zip(against.items(), over, strict=True)
     }
     used = dict.fromkeys(name for own in choice.own.values() for name in own)
-    n_models = sum(int(card.costs.get(name, {}).get("n_models", 0)) * _n_seeds(main[name]) for name in used)
     facts = Facts(
         rule, choice.common, len(card.tasks), _metric(card), (mean.mean, mean.low, mean.high),
         float(np.nanmean(card.chance["test"])), _fact(gains, "together"), _fact(gains, "alone"),
@@ -210,7 +212,15 @@ def make_plan(
     test = {"mean": mean.mean, "ci95": mean.ci95}
     calibration = {name: {"slope": scale[name].slope, "intercept": scale[name].intercept} for name in used}
     return PlanChoice(
-        rule, choice.common, calibration, rows, write_answer(facts), test, gains, n_models or None, tuple(isolated)
+        rule,
+        choice.common,
+        calibration,
+        rows,
+        write_answer(facts),
+        test,
+        gains,
+        card.costs.get(PLAN, {}).get("n_models"),
+        tuple(isolated),
     )
 
 
@@ -248,6 +258,20 @@ def _choose(
 
     made = blended if kind in ("best", "blend") else alone
     return Choice(*made(names), made(without)[1] if tried else None, single)
+
+
+def _joint_cost(
+    costs: Mapping[str, Mapping[str, Any]], weights: Mapping[str, Mapping[str, float]], n_seeds: Mapping[str, int]
+) -> dict[str, float]:
+    """Return what the methods of some weights cost together, in all repetitions; empty where one's cost is unknown."""
+    used = dict.fromkeys(name for own in weights.values() for name in own)
+    if not all(name in costs for name in used):
+        return {}
+    numbers = [{key: value * n_seeds[name] for key, value in costs[name].items() if isinstance(value, (int, float))}
+               for name in used]  # fmt: skip
+    return {
+        key: sum(row.get(key, 0) for row in numbers) for key in dict.fromkeys(key for row in numbers for key in row)
+    }
 
 
 def _affordable(honest: Mapping[str, Floats], costs: Mapping[str, Mapping[str, Any]], limit: int | None) -> list[str]:
@@ -376,7 +400,3 @@ def _metric(card: Scorecard) -> str:
 
 def _sorted(weights: Mapping[str, float]) -> dict[str, float]:
     return dict(sorted(weights.items(), key=lambda item: (-item[1], item[0])))
-
-
-def _n_seeds(measured: Measured) -> int:
-    return len(measured.seeds)

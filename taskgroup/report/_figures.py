@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -45,6 +46,7 @@ class Figures:
         rows: Iterable[Sequence[Any]] = (),
         narrow: Drawn | None = None,
         panels: Sequence[str] = (),
+        cells: Mapping[str, Sequence[str]] | None = None,
     ) -> dict[str, Any]:
         """Write a figure, or that of some axes, and return what the page's template needs.
 
@@ -62,6 +64,9 @@ class Figures:
             The same for a screen of a phone's width.
         panels : sequence of str
             Names of the panels that can be looked at alone, those of the marks called "panels".
+        cells : dict, optional
+            Of the picture of a matrix called "cells": {"down": names of its rows, "across": of its columns}. A line of
+            the numbers behind it is a row of the picture, or a column where they are given as {"across", "down"}.
         """
         svg = printable(standalone_svg(_figure(drawn), name))
         write_text(self.folder / f"{name}.svg", svg)
@@ -74,6 +79,7 @@ class Figures:
             "svg": Markup(inline_svg(svg, name)),
             "narrow": None if small is None else Markup(inline_svg(small, f"{name}-narrow")),
             "name": name, "alt": alt, "csv": data if len(data) <= _INSIDE else "", "panels": list(panels),
+            "cells": None if cells is None else json.dumps({name: list(names) for name, names in cells.items()}),
         }  # fmt: skip
 
 

@@ -45,6 +45,16 @@ def amount(value: Any) -> str:
     return f"{value:.3g}"
 
 
+def size(value: Any) -> str:
+    """Return a number of bytes.
+
+    >>> size(59_900), size(950)
+    ('59.9 kB', '950 B')
+    """
+    text = amount(value)
+    return text if _absent(value) else f"{text}B" if text[-1].isalpha() else f"{text} B"
+
+
 def key(value: Any) -> str:
     """Return what a column is sorted by, empty where undefined."""
     return "" if _absent(value) else f"{value:.7g}"
@@ -87,6 +97,6 @@ def _absent(value: Any) -> bool:
 
 
 FILTERS = {
-    "number": number, "signed": signed, "interval": interval, "amount": amount, "key": key, "seconds": seconds,
-    "p_value": p_value, "percent": percent, "plural": plural,
+    "number": number, "signed": signed, "interval": interval, "amount": amount, "size": size, "key": key,
+    "seconds": seconds, "p_value": p_value, "percent": percent, "plural": plural,
 }  # fmt: skip

@@ -13,7 +13,10 @@ from taskgroup._validation import check_matrix
 from taskgroup.grouping import Grouping
 from taskgroup.report._style import FAINT, INK, MUTED, SIMILARITY, clean_axes, group_color, new_figure, shorten
 
-__all__ = ["group_order", "plot_membership", "plot_similarity"]
+__all__ = ["CELLS", "group_order", "plot_membership", "plot_similarity"]
+
+CELLS = "cells"
+"""Id of the picture of a matrix in its figure: the page says what cell the pointer is on."""
 
 _NAMED = 60  # tasks; with more, only the groups are named along a similarity map
 _PIXELS = 400  # a side of the picture
@@ -53,6 +56,7 @@ def plot_similarity(similarity: ArrayLike, grouping: Grouping, ax: Axes | None =
         vmax=high,
         interpolation="none",
     )
+    image.set_gid(CELLS)
     _color_bar(ax, image, "similarity")
     clean_axes(ax, frame=False)
     sizes = np.bincount(labels, minlength=grouping.n_groups)
@@ -88,7 +92,7 @@ def plot_membership(grouping: Grouping, ax: Axes | None = None) -> Axes:
     cells = np.empty((n_groups, n_tasks, 4))
     cells[..., :3] = np.array([to_rgb(group_color(g)) for g in range(n_groups)])[:, None]
     cells[..., 3] = grouping.membership[order].T
-    ax.imshow(cells, aspect="auto", interpolation="none")
+    ax.imshow(cells, aspect="auto", interpolation="none").set_gid(CELLS)
     ax.hlines(np.arange(n_groups + 1) - 0.5, -0.5, n_tasks - 0.5, colors=FAINT, linewidths=0.6)
     clean_axes(ax, frame=False)
     ax.set_yticks(np.arange(n_groups), [f"group {g}" for g in range(n_groups)])

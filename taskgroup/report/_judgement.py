@@ -253,10 +253,9 @@ def quality_and_cost(run: Run, figures: Figures) -> Section:
     ]  # fmt: skip
     if not rows:
         return {"nothing": "No method has both a mean and a size."}
-    in_use = {name for row in (run.plan or {}).get("tasks", {}).values() for name in row["weights"]}
-    sizes = [methods.get(name, {}).get("bytes") for name in in_use]
-    if run.plan is not None and sizes and all(sizes) and run.plan["test"]["mean"] is not None:
-        rows.append({"method": "the plan", "cost": sum(sizes), "mean": run.plan["test"]["mean"], "plan": True})
+    size = methods.get("plan", {}).get("bytes")
+    if run.plan is not None and size and run.plan["test"]["mean"] is not None:
+        rows.append({"method": "the plan", "cost": size, "mean": run.plan["test"]["mean"], "plan": True})
     front = [row["method"] for row in frontier(rows)]
     takeaway = f"Nothing as small is as good as {', '.join(map(str, front))}."
     unit = _unit(run)

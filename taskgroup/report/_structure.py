@@ -51,6 +51,7 @@ def groups(run: Run, figures: Figures) -> Section:
     smallest, largest = min(sizes), max(sizes)
     extent = f"{plural(grouping.n_groups, 'group')} of " + (f"{smallest} to " if smallest < largest else "")
     alt = f"Membership of {plural(grouping.n_tasks, 'task')} in {plural(grouping.n_groups, 'group')} of {sizes} tasks."
+    order, names = group_order(grouping), grouping.tasks.names
     selection = list(grouping.selection) or list((run.cluster or {}).get("selection") or [])
     return {
         "cards": cards,
@@ -60,9 +61,8 @@ def groups(run: Run, figures: Figures) -> Section:
             plot_membership(grouping),
             alt,
             columns=["task", *(f"group {g}" for g in range(grouping.n_groups))],
-            rows=(
-                [name, *map(float, row)] for name, row in zip(grouping.tasks.names, grouping.membership, strict=True)
-            ),
+            rows=([names[t], *map(float, grouping.membership[t])] for t in order),
+            cells={"across": [names[t] for t in order], "down": [f"group {g}" for g in range(grouping.n_groups)]},
         ),
         "selection": selection,
         "columns": list(dict.fromkeys(key for row in selection for key in row if key not in ("k", "stability"))),
@@ -118,7 +118,9 @@ def similarity(run: Run, figures: Figures) -> Section:
     order = group_order(run.grouping)
     names = [run.grouping.tasks.names[t] for t in order]
     rows = ([name, *map(float, run.similarity[t, order])] for name, t in zip(names, order, strict=True))
-    figure = figures.add("similarity", axes, alt, columns=["task", *names], rows=rows)
+    figure = figures.add(
+        "similarity", axes, alt, columns=["task", *names], rows=rows, cells={"down": names, "across": names}
+    )
     return {"figure": figure, "takeaway": takeaway, "kind": kind}
 
 

@@ -42,6 +42,20 @@ def write_report(run_dir: str | os.PathLike[str]) -> Path:
     ------
     ArtifactError
         When the directory is missing or holds no artefact, or an artefact is damaged or of another version.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from taskgroup import Grouping, TaskTable, retrain
+    >>> X = np.random.default_rng(0).normal(size=(90, 3))
+    >>> table = TaskTable.from_arrays(X, X > 0, ["a", "b", "c"])
+    >>> grouping = Grouping.from_labels(table.tasks, [0, 0, 1])
+    >>> run = tempfile.TemporaryDirectory()
+    >>> _ = retrain(table, grouping, learners="linear", folds=2, out=run.name)
+    >>> write_report(run.name).name
+    'report.html'
+    >>> run.cleanup()
     """
     check_type("run_dir", run_dir, (str, os.PathLike), "Pass the run directory, or call the result's `report()`.")
     run = read_run(run_dir)
