@@ -13,7 +13,7 @@ same on different rows, such as one and the same question asked in many schools 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,7 @@ __all__ = ["ForestJudge"]
 Floats = NDArray[np.float64]
 
 _FEWEST = 8  # trees, at any effort
+_MUCH = 8e6  # tasks x rows x root of features from which trees are fewer: 160 tasks on 2,000 rows of 600 features
 _MOST_ROWS = 8  # times `max_rows`, however few labels each task has
 _OWN = 1.0  # labels that the mean of the task counts for in a leaf, where labels are missing
 _POOL = 4.0  # labels that the other tasks' mean counts for in a leaf of a pooled forest
@@ -43,8 +44,9 @@ class ForestJudge:
     ----------
     table : TaskTable
         Its training and validation rows are used, never its test rows.
-    n_trees : int
-        Trees at full effort.
+    n_trees : int or "auto"
+        Trees at full effort; "auto" is 64, or 32 where tasks, rows and features are so many that the search would take
+        minutes.
     max_rows : int
         Labelled rows of a task that are used at most; rows are drawn at random.
     max_targets : int
@@ -76,14 +78,13 @@ class ForestJudge:
         self,
         table: TaskTable,
         *,
-        n_trees: int = 64,
+        n_trees: int | Literal["auto"] = "auto",
         max_rows: int = 2000,
         max_targets: int = 64,
         min_samples_leaf: int = 5,
         pooled: bool = False,
         random_state: int = 0,
     ) -> None:
-        self.n_trees = check_int("n_trees", n_trees, 2)
         self.max_targets = check_int("max_targets", max_targets, 1)
         self.min_samples_leaf = check_int("min_samples_leaf", min_samples_leaf, 1)
         self.random_state = check_int("random_state", random_state, 0)
@@ -94,6 +95,8 @@ class ForestJudge:
         kinds = {(task.kind, task.n_outputs) for task in table.tasks}
         if pooled and len(kinds) > 1:
             raise InvalidInputError(f"tasks must be of one kind to be pooled; got {len(kinds)} kinds.")
+        work = table.n_tasks * len(self.rows) * table.n_features**0.5
+        self.n_trees = (64 if work < _MUCH else 32) if n_trees == "auto" else check_int("n_trees", n_trees, 2)
         self.tasks: TaskSet = table.tasks
         self.targets: NDArray[np.float32] = table.Y[self.rows]
         self._X = np.ascontiguousarray(table.schema.units.seen(table.X[self.rows]))

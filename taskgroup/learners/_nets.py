@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from itertools import pairwise
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -32,7 +33,10 @@ CANDIDATES: tuple[tuple[float, float, float], ...] = (
 """(factor on the learning rate, dropout, factor on the widths), in the order in which they are tried."""
 
 _KEPT_BACK = 0.15
-_MOST_SINGLE = 200  # tasks up to which each gets a network of its own; models per task of other learners are controls too
+_MOST_SINGLE = 200  # tasks up to which each gets a network of its own
+_WORK = (
+    5e9  # tasks x rows x weights up to which it does: an epoch of all of them; 160 tasks, 1,836 features took an hour
+)
 
 
 @dataclass(frozen=True)
@@ -109,8 +113,14 @@ class Nets(Learner):
 
     def declines(self, arm: str, sizes: Sequence[int], examples: Examples, leeway: float = 1.0) -> str | None:
         """Return that controls are fitted with shared bottoms only, or that a network per task takes long."""
-        if arm == "per-task" and len(sizes) > _MOST_SINGLE:
-            return f"{len(sizes)} networks take long; ask for it with --arms {arm}"
+        if arm == "per-task":
+            n_rows, n_features = examples.inputs.scaled.shape
+            n_weights = sum(i * o for i, o in pairwise((n_features, *self.hidden)))
+            if len(sizes) > _MOST_SINGLE or len(sizes) * n_rows * n_weights > _WORK:
+                return (
+                    f"{len(sizes)} networks on {n_rows:,} rows of {n_features:,} features take long; ask for it with "
+                    f"--arms {arm}"
+                )
         if self.arch != "shared-bottom" and arm in ("per-task", "random-groups", "label-groups"):
             return "controls are fitted with shared bottoms only"
         return None
