@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from ._terminal import wrapped
+
 if TYPE_CHECKING:
     from taskgroup.integrations import RunLogger
 
@@ -42,16 +44,17 @@ class Output:
         """Return the output that the common options ask for."""
         return cls(as_json=given["as_json"], quiet=given["quiet"], verbose=given["verbose"])
 
-    def note(self, text: str) -> None:
-        """Say one line on stderr, unless quiet."""
+    def note(self, text: str, *, wrap: bool = True) -> None:
+        """Say one line on stderr, unless quiet; on a terminal broken between words, unless ``wrap`` is off."""
         if not self.quiet:
             from taskgroup._display import printable
 
-            self._err.print(printable(text), markup=False)
+            shown = printable(text)
+            self._err.print(wrapped(shown, sys.stderr) if wrap else shown, markup=False)
 
     def next_step(self, command: str) -> None:
-        """Name the command that comes next."""
-        self.note(f"next: {command}")
+        """Name the command that comes next, in one piece to be copied."""
+        self.note(f"next: {command}", wrap=False)
 
     def result(self, document: dict[str, Any], show: Callable[[], None]) -> None:
         """Print the result: as one JSON document, or by ``show``."""

@@ -71,12 +71,14 @@ def _watch(heard: int) -> None:
                 _quit(number)
             asked = True
             with suppress(OSError):  # the terminal may be gone
-                os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, _NOTE)
+                errors = sys.__stderr__.fileno() if sys.__stderr__ else 2
+                os.write(errors, (_CLEAR if os.isatty(errors) else b"") + _NOTE)
             timer = threading.Timer(_GRACE, _quit, (number,))
             timer.daemon = True
             timer.start()
 
 
+_CLEAR = b"\r\x1b[K"  # a bar may stand where the note goes
 _NOTE = b"taskgroup: saving; a second Ctrl-C quits at once.\n"
 
 

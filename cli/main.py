@@ -19,6 +19,7 @@ from taskgroup import __version__
 
 from ._help import Commands
 from ._stop import Stopped, listen
+from ._terminal import wrapped
 from .check import check
 from .cluster import cluster
 from .compare import compare
@@ -96,7 +97,7 @@ def main(arguments: list[str] | None = None) -> None:
         word = "interrupted" if number == 2 else "terminated"
         text = f"{word}; finished parts are saved, go on with --resume."
         with contextlib.suppress(OSError):  # the terminal may be gone
-            click.echo(f"taskgroup: {text}", err=True)
+            click.echo(wrapped(f"taskgroup: {text}", sys.stderr), err=True)
             _say(word, text, 128 + number, as_json=as_json)
             sys.stdout.flush()
         os._exit(128 + number)  # all is saved and let go of; the interpreter takes its time to end
@@ -107,7 +108,7 @@ def main(arguments: list[str] | None = None) -> None:
         if debug:
             click.echo(_printable(traceback.format_exc()), err=True, nl=False)
         text = _one_line(error)
-        click.echo(f"taskgroup: {text}", err=True)
+        click.echo(wrapped(f"taskgroup: {text}", sys.stderr), err=True)
         _fail(type(error).__name__, text, 1, as_json=as_json)
 
 

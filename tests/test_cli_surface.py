@@ -237,6 +237,28 @@ def test_a_line_says_how_far_a_step_is_even_where_nothing_comes_back():
     assert re.fullmatch(r"\d+ s; fits 20 of 100, about \d+ s left of it", state.describe())
 
 
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_notes_and_errors_break_between_words_on_a_terminal(width, folder, monkeypatch):
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setattr(sys, "stderr", shown := Terminal())
+    Output().note("word " * 60)
+    Output().next_step("taskgroup predict " + "a/long/path " * 20)
+    with pytest.raises(SystemExit):
+        main(["run", "data.csv", "--targets", "z_*"])
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", shown.getvalue()).splitlines()
+    command = next(line for line in lines if line.startswith("next: "))
+    assert command.count("a/long/path") == 20  # in one piece, to be copied
+    assert max(len(line) for line in lines if line != command) <= width
+    text = " ".join(line for line in lines if line != command)
+    assert "word " * 60 in text + " "
+    assert "taskgroup: data.csv: no column 'z_*'. It has x0, x1, x2, x3, x4, patient, y_tox" in text
+
+
 def test_a_bar_swings_until_something_is_known():
     screen = io.StringIO()
     console = Console(file=screen, force_terminal=True, width=80)
