@@ -1,6 +1,6 @@
 """Omniglot, 20 alphabets as 20 tasks that share no samples: one shared network, channel gates, a network per task.
 
-    python -m benchmarks.omniglot --data DIR [--rounds 4500] [--seeds 0 1 2] [--methods shared gates] [--out rows.json]
+    python -m benchmarks.omniglot --data DIR [--rounds 4000] [--seeds 0 1 2] [--methods shared gates] [--out rows.json]
 
 Published for sparse allocation (arXiv 1910.04915): 6.48 % error; the aim here is 5.4 %. Per character 10 images train,
 4 validate and 6 test, at 28x28. A round is a step on 16 images of every alphabet. All methods have the same
@@ -41,7 +41,7 @@ Korean, Early_Aramaic, Atemayar_Qelisayer"""
 METHODS = ("shared", "gates", "warm gates", "single-task")
 SHAPE, WIDTHS, DROPOUT, BATCH = (1, 28, 28), (32, 64, 96, 96), 0.5, 16
 LEARNING_RATE, WEIGHT_DECAY, STRENGTH, WARM = 4e-3, 1e-2, 0.25, 0.4
-ROUNDS = 4500
+ROUNDS = 4000
 VIEWS, VIEW_STRENGTH = 20, 0.18
 
 Data = tuple[list[Tensor], list[Tensor], list[Tensor], TaskSet]
