@@ -5,10 +5,12 @@ from importlib.util import find_spec
 
 import numpy as np
 import pytest
+from sklearn.ensemble import ExtraTreesRegressor
 
 from taskgroup.data import InputSchema
 from taskgroup.exceptions import InvalidInputError
 from taskgroup.learners import LEARNERS, Context, Examples, Inputs, Order, Saved, learner_class, make_learner
+from taskgroup.learners._grow import grow, out_of_bag
 from taskgroup.tasks import Task, TaskSet
 
 N, N_FIT = 240, 190
@@ -315,6 +317,38 @@ def test_a_forest_keeps_its_answers_in_single_precision(kind):
     np.testing.assert_allclose(loaded.outputs(examples.inputs), fitted.outputs(examples.inputs), rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.parametrize("kind", ["extra-trees", "random-forest"])
+def test_a_forest_of_many_tasks_is_grown_on_combinations_and_answers_with_the_tasks_themselves(kind):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(500, 6)).astype(np.float32)
+    hidden = X @ rng.normal(size=(6, 2))
+    Y = (hidden @ rng.normal(size=(2, 140)) + 0.3 * rng.normal(size=(500, 140)) > 0).astype(np.float32)
+    tasks = TaskSet([f"t{i}" for i in range(140)])
+    schema = InputSchema.fit(X, tuple("abcdef"), {}, (6,))
+    examples = Examples(tasks, schema, Inputs.of(X, schema), Y)
+    learner, order = make_learner(kind, trees=40), Order(tasks.names, 3)
+    fitted = learner.fit_many(examples, np.arange(400), [order])[0]
+    out = fitted.outputs(examples.inputs.take(np.arange(400, 500)))
+    right = ((out > 0) == Y[400:]).mean(0)
+    assert right.mean() > 0.8
+    assert right.min() > 0.6
+    again = learner.fit_many(examples, np.arange(400), [order])[0].outputs(examples.inputs.take(np.arange(400, 500)))
+    np.testing.assert_array_equal(out, again)
+    loaded = learner_class(kind).load(round_trip(fitted.save()), context(examples))
+    np.testing.assert_allclose(loaded.outputs(examples.inputs.take(np.arange(400, 500))), out, atol=1e-6)
+
+
+def test_out_of_bag_answers_are_those_of_scikit_learn():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(200, 4)).astype(np.float32), rng.normal(size=(200, 3)).astype(np.float32)
+
+    def make_forest(n_trees, seed):
+        return ExtraTreesRegressor(n_trees, bootstrap=True, oob_score=True, random_state=seed)
+
+    forests = grow(make_forest, x, y, None, 30, 5)
+    np.testing.assert_allclose(out_of_bag(forests, x, y), forests[0].oob_prediction_, atol=1e-6)
+
+
 def wide_table(n_tasks, n_rows):
     names = [f"t{t}" for t in range(n_tasks)]
     X = np.zeros((n_rows, 40), np.float32)
@@ -332,6 +366,9 @@ def wide_table(n_tasks, n_rows):
         ("boosting", "per-task", [1] * 4, 500, "forests do better on few rows"),
         ("boosting", "all-in-one", [600], 4000, "600 tasks on 4,000 rows each make more than 300,000 stacked rows"),
         ("boosting", "per-task", [1] * 4, 5000, None),
+        ("nets", "per-task", [1] * 100, 2000, None),
+        ("nets", "per-task", [1] * 201, 500, "201 networks on 500 rows of 40 features take long; ask for it with"),
+        ("nets", "per-task", [1] * 100, 20000, "100 networks on 20,000 rows of 40 features take long"),
         ("tabm", "per-task", [1] * 100, 2000, "100 ensembles of 4 networks on 2,000 rows each take too long"),
         ("lightgbm", "all-in-one", [600], 2000, "600 tasks on 2,000 rows each make more than 300,000 stacked rows"),
     ],

@@ -99,7 +99,7 @@ class ForestJudge:
         self.n_trees = (64 if work < _MUCH else 32) if n_trees == "auto" else check_int("n_trees", n_trees, 2)
         self.tasks: TaskSet = table.tasks
         self.targets: NDArray[np.float32] = table.Y[self.rows]
-        self._X = np.ascontiguousarray(table.schema.units.seen(table.X[self.rows]))
+        self._X = np.asfortranarray(table.schema.units.seen(table.X[self.rows]))
         self._columns = [_label_columns(table.tasks, self.targets, t) for t in range(table.n_tasks)]
 
     def outputs(self, tasks: Sequence[int], effort: float = 1.0) -> NDArray[np.float32]:

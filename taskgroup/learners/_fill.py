@@ -18,6 +18,7 @@ from sklearn.ensemble import ExtraTreesRegressor
 
 from taskgroup.learners._columns import Columns
 from taskgroup.learners._examples import Examples
+from taskgroup.learners._grow import grow, out_of_bag
 from taskgroup.learners._linear import Linear
 
 __all__ = ["fill_missing"]
@@ -53,15 +54,18 @@ def fill_missing(
     filled = np.where(missing, columns.mean, targets)
     if len(names) == 1 or missing.mean() < _FEW:
         return filled
-    x = np.ascontiguousarray(examples.inputs.scaled[rows])
-    forest = ExtraTreesRegressor(
-        _TREES, min_samples_leaf=2, max_features="sqrt", bootstrap=True, oob_score=True, random_state=seed % 2**32
-    ).fit(x, filled.astype(np.float32))
+    x = np.asfortranarray(examples.inputs.scaled[rows])
+    guess = filled.astype(np.float32)
+    answers = out_of_bag(grow(_forest, x, guess, None, _TREES, seed), x, guess)
     share = np.maximum((~missing).mean(0), 1.0 / len(rows))
-    stretched = columns.mean + (forest.oob_prediction_ - columns.mean) / share
+    stretched = columns.mean + (answers - columns.mean) / share
     linear = Linear(strengths=(_STRENGTH,)).fit(examples, names, rows)
     expected = 0.5 * (stretched + _as_columns(columns, linear.outputs(examples.inputs.take(rows))))
     return np.where(missing, columns.bounded(expected), targets)
+
+
+def _forest(n_trees: int, seed: int) -> ExtraTreesRegressor:
+    return ExtraTreesRegressor(n_trees, min_samples_leaf=2, max_features="sqrt", bootstrap=True, random_state=seed)
 
 
 def _as_columns(columns: Columns, packed: NDArray[np.float32]) -> Floats:

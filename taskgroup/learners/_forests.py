@@ -19,7 +19,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 from sklearn.ensemble import ExtraTreesRegressor, RandomForestRegressor
 
 from taskgroup.cost import Cost
@@ -27,6 +26,7 @@ from taskgroup.learners._base import Context, Fitted, Learner, Order, Saved
 from taskgroup.learners._columns import Columns
 from taskgroup.learners._examples import Examples, Inputs, Packed
 from taskgroup.learners._fill import fill_missing
+from taskgroup.learners._grow import draws_of, grow, leaf_means
 from taskgroup.learners._trees import float32_below
 
 __all__ = ["ExtraTrees", "RandomForest"]
@@ -36,6 +36,7 @@ _PER_TASK_WORK = 500_000  # tasks x rows x features tried, above which a forest 
 _WORK = 5_000_000  # ... above which controls of groups are not
 _GROUPED_WORK = 2_000_000  # groups x rows x features tried, above which the slower kind is not fitted in our groups
 _MANY = 60_000  # tasks x rows, above which half as many trees will do
+_VERY_MANY = 10_000_000  # tasks x rows x features tried, above which a quarter will
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,8 @@ class _Forest(Learner):
     Parameters
     ----------
     trees : int, optional
-        Number of trees; 200, or 100 where there are many tasks and rows, when left out. The mean of the forests of five
-        folds predicts better than one forest of all rows with three times the trees of each.
+        Number of trees; when left out 200, or 100 or 50 where there are many tasks, rows and features. The mean of the
+        forests of five folds predicts better than one forest of all rows with three times the trees of each.
     min_samples_leaf : int
         Fitted rows of a leaf at least.
     max_features : str or float
@@ -78,9 +79,16 @@ class _Forest(Learner):
         start: Saved | None = None,
     ) -> list[Fitted]:
         """Return a forest for every order."""
-        x = np.ascontiguousarray(examples.inputs.scaled[rows])
-        n_trees = self.trees or (100 if len(rows) * len(examples.tasks) > _MANY else 200)
+        x = examples.inputs.scaled[rows]
+        n_trees = self.trees or self._n_trees(len(examples.tasks), *x.shape)
         return [self._fit(examples, x, rows, order, n_trees) for order in orders]
+
+    @staticmethod
+    def _n_trees(n_tasks: int, n_rows: int, n_features: int) -> int:
+        """Return the number of trees: fewer where there are so many tasks, rows and features that they take long."""
+        if n_tasks * n_rows * n_features**0.5 > _VERY_MANY:
+            return 50
+        return 100 if n_tasks * n_rows > _MANY else 200
 
     @classmethod
     def load(cls, saved: Saved, context: Context) -> FittedForest:
@@ -109,9 +117,8 @@ class _Forest(Learner):
             used = np.arange(len(rows))
         y = fill_missing(examples, rows[used], order.tasks, columns, targets[used], order.seed).astype(np.float32)
         weight = _row_weights(examples, rows[used], order)
-        estimator = self._estimator(n_trees, order.seed % 2**32)
-        estimator.fit(x[used], y[:, 0] if y.shape[1] == 1 else y, weight)
-        fitted = FittedForest.of(columns, estimator, x[used], y, weight)
+        x = np.asfortranarray(x[used])
+        fitted = FittedForest.of(columns, grow(self._estimator, x, y, weight, n_trees, order.seed), x, y, weight)
         fitted.cost = replace(fitted.cost, train_seconds=time.process_time() - began)
         return fitted
 
@@ -206,29 +213,29 @@ class FittedForest(Fitted):
     counts: NDArray[Any] | None  # (trees, n): how often each tree drew each row; None for once
     weight: NDArray[np.float32] | None  # (n,): what each draw of a row counts; None for 1
     cost: Cost
-    estimator: Any = None  # scikit-learn's own, which answers faster while it is there
+    estimator: Any = None  # scikit-learn's own, which answers faster, while there is one for all targets
 
     @classmethod
     def of(
         cls,
         columns: Columns,
-        estimator: Any,
+        forests: list[Any],
         x: NDArray[np.float32],
         targets: NDArray[np.float32],
         weight: NDArray[np.float32] | None,
     ) -> FittedForest:
-        """Return a forest of scikit-learn, fitted on inputs (n, d), targets (n, n_outputs) and weights of rows."""
-        nodes = _Nodes.of([tree.tree_ for tree in estimator.estimators_])
-        leaves = np.stack([tree.tree_.apply(x) for tree in estimator.estimators_])
-        counts: NDArray[Any] | None = None
-        if estimator.bootstrap:
-            drawn = [np.bincount(rows, minlength=len(x)) for rows in estimator.estimators_samples_]
-            counts = np.stack(drawn)
-            if np.isclose(estimator.estimators_[0].tree_.weighted_n_node_samples[0], counts[0].sum()):
+        """Return what :func:`grow` gave for inputs (n, d), targets (n, n_outputs) and weights of rows."""
+        trees = [tree.tree_ for forest in forests for tree in forest.estimators_]
+        nodes = _Nodes.of(trees)
+        leaves = np.stack([tree.apply(x) for tree in trees])
+        counts: NDArray[Any] | None = draws_of(forests, len(x))
+        if counts is not None:
+            if np.isclose(trees[0].weighted_n_node_samples[0], counts[0].sum()):
                 weight = None  # since 1.8 scikit-learn draws rows by weight, and every draw counts the same
             counts = counts.astype(np.uint8 if counts.max() < 2**8 else np.uint32)
         leaf_of_row: NDArray[Any] = leaves.astype(np.uint16 if leaves.max() < 2**16 else np.uint32)
-        fitted = cls(columns, nodes, leaf_of_row, targets, counts, weight, Cost(), estimator)
+        whole = forests[0] if len(forests) == 1 else None
+        fitted = cls(columns, nodes, leaf_of_row, targets, counts, weight, Cost(), whole)
         n_leaves = int((nodes.feature < 0).sum())
         fitted.cost = Cost(
             n_models=1, params=2 * (len(nodes.feature) - n_leaves) + n_leaves * targets.shape[1],
@@ -269,10 +276,8 @@ class FittedForest(Fitted):
             total = np.zeros((leaves.shape[1], targets.shape[1]))
             for tree, (ends, leaf) in enumerate(zip(leaves, self.leaf_of_row, strict=True)):
                 weight = of_row if self.counts is None else of_row * self.counts[tree]
-                shape = (int(self.nodes.first[tree + 1] - self.nodes.first[tree]), len(leaf))
-                within = sparse.csr_array((weight, (leaf.astype(np.int64), np.arange(len(leaf)))), shape)
-                wanted = within[ends - self.nodes.first[tree]]
-                total += (wanted @ targets) / wanted.sum(1)[:, None]
+                first, stop = self.nodes.first[tree : tree + 2]
+                total += leaf_means(ends - first, leaf, weight, targets, int(stop - first))
             yield total / self.nodes.n_trees
 
 
