@@ -80,13 +80,12 @@ def run(name: str, k: int, seed: int, data: Path | None) -> list[dict[str, Any]]
         if grouping.n_groups == 1:
             scores[who] = scores[ARMS["all-in-one"]]
             continue
-        arms = ["grouped", *(ARMS if who == "STG-MTL" else ())]
+        controls = ARMS if who == "STG-MTL" else {"all-in-one": ARMS["all-in-one"]}  # where networks of groups start
+        names = {"grouped": who, **controls}
         start = time.process_time()
-        card = retrain(table, grouping, learners="nets", arms=arms, answers="mean", random_state=seed).scorecard
+        card = retrain(table, grouping, learners="nets", arms=list(names), answers="mean", random_state=seed).scorecard
         took["training of " + who] = time.process_time() - start
-        scores |= {
-            name: card_mean(card, f"nets/{arm}") for arm, name in {"grouped": who, **ARMS}.items() if arm in arms
-        }
+        scores |= {name: card_mean(card, f"nets/{arm}") for arm, name in names.items()}
     families = [task.family for task in table.tasks]
     agreement = {
         who: float(adjusted_rand_score(families, one.labels)) for who, one in groups.items() if name == "mixed"
