@@ -13,11 +13,23 @@ def rows(data: Path | None, quick: bool) -> list[dict[str, Any]]:
     chosen = suites(None if data is None else str(data))
     chosen = {name: chosen[name] for name in list(chosen)[:1]} if quick else chosen
     methods = _methods("default" if quick else "all")
-    found = []
-    for name, make in chosen.items():
-        results = _suite(make, methods, range(100, 101) if quick else range(100, 105), gain=not quick)
-        for method, values in results.items():
-            found.append(
-                {"suite": name, "method": method, "ARI": float(np.mean(values["ari"])), "seeds": len(values["ari"])}
-            )
-    return found
+    seeds = range(100, 101) if quick else range(100, 105)
+    return rows_of(
+        [{"suite": name, "results": _suite(make, methods, seeds, gain=not quick)} for name, make in chosen.items()]
+    )
+
+
+def rows_of(kept: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return a row for every suite and method that was measured, and one over all suites for every method."""
+    found = [
+        {"suite": one["suite"], "method": method, "ARI": float(np.mean(values["ari"])), "seeds": len(values["ari"])}
+        for one in kept
+        for method, values in one["results"].items()
+        if values["ari"]
+    ]
+    scores = {row["method"]: [r["ARI"] for r in found if r["method"] == row["method"]] for row in found}
+    over_all = [
+        {"method": method, "suites": len(own), "mean ARI": float(np.mean(own)), "worst ARI": min(own)}
+        for method, own in scores.items()
+    ]
+    return found + over_all
