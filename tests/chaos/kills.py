@@ -1,18 +1,22 @@
-"""The long form, by hand: ``python tests/chaos/kills.py --rounds 200 --points --workers 20 --two 50``.
+"""The long form, by hand: ``python tests/chaos/kills.py --points --rounds 200 --workers 20 --dask 20 --two 50``.
 
 A round kills a command once or twice, at a random file operation or at a random moment (SIGKILL, SIGTERM, SIGINT),
 resumes it, and compares what it wrote with what an undisturbed one writes, byte for byte. ``--points`` kills at every
 file operation of the short commands, and at the first and last ones of the others. ``--workers`` kills a worker process
-of ``--jobs 2``; the command must finish by itself. ``--two`` starts two runs at once on one directory, of which one
-must proceed. A line a round, a summary in the end; the exit code is 1 when anything was lost, differed, or was refused.
+of ``--jobs 2``, and ``--dask`` one of a cluster; the command must finish by itself. ``--two`` starts two runs at once
+on one directory, of which one must proceed. A line a round, a summary in the end; the exit code is 1 when anything was
+lost, differed, or was refused.
 """
 
 import argparse
+import os
 import random
 import shutil
 import signal
 import sys
 import tempfile
+import threading
+import time
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,7 +61,8 @@ CASES = {
     "run": Case("run", (*RUN, "--jobs", 1), 15, "edges"),
     "run --jobs 2": Case("run", (*RUN, "--jobs", 2), 20),
 }
-WORKERS = Case("retrain", ("--learners", "linear,extra-trees,nets", "--tune", 1, *NETS[:-1], 2))
+FITS = ("--learners", "linear,extra-trees,nets", "--tune", 1)
+WORKERS = Case("retrain", (*FITS, *NETS[:-1], 2))
 
 
 def main():
@@ -66,6 +71,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=0)
     parser.add_argument("--points", action="store_true", help="every file operation, see above")
     parser.add_argument("--workers", type=int, default=0, help="rounds of killing a worker of --jobs 2")
+    parser.add_argument("--dask", type=int, default=0, help="rounds of killing a worker of a dask cluster")
     parser.add_argument("--two", type=int, default=0, help="rounds of two runs at once")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
@@ -89,6 +95,8 @@ def main():
             after = chance.uniform(0, rounds.whole(WORKERS).seconds)
             kill = {"send": signal.SIGKILL, "after": after, "worker": True}
             count("--jobs 2", "worker", rounds.killed(WORKERS, [kill], finishes=True))
+        if given.dask:
+            rounds.on_dask(given.dask, chance, count)
         for _ in range(given.two):
             count("run", "two at once", rounds.two())
     print(dict(counts))
@@ -146,7 +154,7 @@ class Rounds:
             outcome = self.commands.run(*self._arguments(case, resume=number > 0), **kill)
             if outcome.code not in ((0,) if finishes else (0, -signal.SIGKILL, 130, 143)):
                 return f"exit code {outcome.code}: {outcome.err[-300:]}"
-            if finishes and not outcome.sent:
+            if "worker" in kill and not outcome.sent:
                 return "the worker was not killed"
             if outcome.code == 130 and outcome.seconds > 3:
                 return f"took {outcome.seconds:.1f} s to end"
@@ -156,6 +164,22 @@ class Rounds:
                 return f"refused: {outcome.err[-300:]}"
         written = self._written(case)
         return ", ".join(f"{name} differs" for name in expected if written[name] != expected[name])
+
+    def on_dask(self, times, chance, count):
+        """Kill a worker of a cluster of two while a command runs on it, so many times."""
+        from distributed import LocalCluster
+
+        with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+            address = cluster.scheduler_address.removeprefix("tcp://")
+            case = Case("retrain", (*FITS, *NETS[:-2], "--executor", f"dask://{address}"))
+            seconds = self.whole(case).seconds
+            for _ in range(times):
+                killed = []
+                timer = threading.Timer(chance.uniform(0, seconds), _kill_one, [cluster, chance, killed])
+                timer.start()
+                bad = self.killed(case, [{}], finishes=True)
+                timer.join()
+                count("dask", "worker", bad or ("" if killed else "no worker was killed"))
 
     def two(self):
         """Return what is wrong after two runs at once."""
@@ -184,6 +208,16 @@ class Rounds:
 
     def _written(self, case):
         return {name: (self.out / name).read_bytes() for name in WRITTEN[case.step]}
+
+
+def _kill_one(cluster, chance, killed):
+    """Kill a worker process of a dask cluster, as soon as there is one; its nanny starts another."""
+    while not killed:
+        pids = [nanny.pid for nanny in cluster.workers.values() if nanny.pid]
+        if pids:
+            os.kill(chance.choice(pids), signal.SIGKILL)
+            killed.append(True)
+        time.sleep(0.05)
 
 
 if __name__ == "__main__":
