@@ -10,6 +10,7 @@ import zipfile
 import numpy as np
 import openpyxl
 import pandas as pd
+import pyarrow as pa
 import pytest
 from _synthetic_run import write_synthetic_run
 from rich.console import Console
@@ -20,6 +21,7 @@ from taskgroup_cli.main import main
 from taskgroup import Grouping, load_table, retrain
 from taskgroup._documents import check_document
 from taskgroup._memory import memory_limit
+from taskgroup.data._arrow import check_arrow
 from taskgroup.exceptions import ArtifactError, InvalidInputError
 from taskgroup.experiment import Plan
 from taskgroup.report import write_report
@@ -52,13 +54,34 @@ def test_files_that_unpack_to_too_much_are_refused_before_they_do(little_memory,
     book.active.append(["a", "y_1"])
     book.active.cell(1_048_576, 16_384, 1)
     book.save(tmp_path / "t.xlsx")
-    pd.DataFrame({"a": np.zeros(4_000_000)}).to_parquet(tmp_path / "t.parquet")
+    zeros = pd.DataFrame({"a": np.zeros(4_000_000)})
+    zeros.to_parquet(tmp_path / "t.parquet")
+    zeros.to_feather(tmp_path / "t.feather", compression="zstd")
     (tmp_path / "t.svm").write_text("\n".join(f"{i % 2} 1:1 200000:1" for i in range(50)))
     attributes = "".join(f"@attribute a{i} numeric\n" for i in range(2000))
     (tmp_path / "t.arff").write_text(f"@relation x\n{attributes}@data\n" + "{1 1}\n" * 2000)
     for path in sorted(tmp_path.iterdir()):
         with pytest.raises(InvalidInputError, match=r"(?s)t\..*(MB may be used|memory that may be used)"):
             load_table(path, targets=["y_1"] if path.suffix == ".xlsx" else None)
+
+
+@pytest.mark.parametrize("kind", ["zstd", "lz4", None, "stream"])
+def test_arrow_files_say_what_they_take(kind, tmp_path, monkeypatch):
+    frame = pd.DataFrame(
+        {"a": np.zeros(5000), "b": np.arange(5000), "c": ["word"] * 5000, "d": pd.Categorical(["x"] * 5000)}
+    )
+    table, said = pa.Table.from_pandas(frame), []
+    with (
+        pa.ipc.new_stream(tmp_path / "t.arrow", table.schema)
+        if kind == "stream"
+        else pa.ipc.new_file(tmp_path / "t.arrow", table.schema, options=pa.ipc.IpcWriteOptions(compression=kind))
+    ) as writer:
+        writer.write_table(table, max_chunksize=999)
+    monkeypatch.setattr("taskgroup.data._arrow.check_memory", lambda what, size: said.append((what, size)))
+    check_arrow(tmp_path / "t.arrow")
+    [(what, size)] = said
+    assert what == "t.arrow: 5,000 rows of 4 columns"
+    assert 2 * table.nbytes <= size < 2.2 * table.nbytes
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from zipfile import ZipFile, is_zipfile
 
 from taskgroup._memory import check_memory
 from taskgroup.data._arff import read_arff
+from taskgroup.data._arrow import check_arrow
 from taskgroup.data._cells import Decimal, Marks
 from taskgroup.data._csv import COMPRESSED, open_binary, open_text, read_csv
 from taskgroup.data._guard import reading
@@ -149,6 +150,7 @@ def _parquet(path: Path, marks: Marks, decimal: Decimal | None) -> Frame:
         if _ending(path) == ".parquet":
             _check_parquet(path)
             return Frame(pd.read_parquet(path))
+        check_arrow(path)
         table = feather.read_table(path, memory_map=True)
         table.validate(full=True)  # offsets that lead elsewhere crash the process when they are followed
         return Frame(table.to_pandas())
@@ -264,6 +266,7 @@ def _saved_part(folder: Path) -> Frame:
     info = json.loads((folder / "dataset_info.json").read_text(encoding="utf-8"))
     tables = []
     for path in sorted(folder.glob("*.arrow")):
+        check_arrow(path)
         with pa.memory_map(str(path)) as source:
             tables.append(pa.ipc.open_stream(source).read_all())
     if not tables:

@@ -23,6 +23,7 @@ import time
 import traceback
 import warnings
 from collections import Counter, defaultdict
+from fnmatch import fnmatch
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -48,6 +49,7 @@ def main():
     """Read as many inputs as asked for and count what happened."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--inputs", type=int, default=20_000)
+    parser.add_argument("--cases", default="*", help="glob of the files to change, by the names of the counts")
     parser.add_argument("--first", type=int, default=0, help="number of the first input")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--seconds", type=float, default=float("inf"), help="stop after so many")
@@ -58,6 +60,7 @@ def main():
     counts, began = defaultdict(Counter), time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         cases = make_cases(Path(folder), ["linear", "nets"] if given.inputs >= 1000 else ["linear"])
+        cases = {name: case for name, case in cases.items() if fnmatch(name, given.cases)}
         whole = [(name, None) for name in sorted(cases)]
         for name, outcome, detail in _batch(cases, whole, Path(folder), given.keep):
             if outcome != "read":
