@@ -195,6 +195,14 @@ def _part_notes(table: TaskTable) -> list[Note]:
         if lacking:
             more = f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""
             notes.append(Note(f"the {part} part lacks positives or negatives of task {lacking[0]!r}{more}"))
+    train = table.targets("train")
+    for t, task in enumerate(table.tasks):
+        if task.kind == "multiclass":
+            known = set(np.unique(train[:, t]).tolist())
+            new = [name for code, name in enumerate(task.class_names) if code not in known]
+            if new:
+                notes.append(Note(f"no training row holds class {new[0]!r} of task {task.name!r}, so that no model can "
+                                  "learn it" + (f"; nor {len(new) - 1} more classes" if new[1:] else "")))  # fmt: skip
     return notes
 
 
