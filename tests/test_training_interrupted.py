@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from taskgroup import TaskTable
-from taskgroup.exceptions import InvalidInputError, LearnerError
+from taskgroup._artifact import read_arrays, write_arrays
+from taskgroup.exceptions import ArtifactError, InvalidInputError, LearnerError
 from taskgroup.learners import Examples, Order, make_learner
 from taskgroup.tasks import Task
 from taskgroup.training import FitSettings, profile
@@ -89,3 +90,27 @@ def test_a_network_that_diverged_once_recovers_at_a_lower_rate(table, monkeypatc
     found = learner.fit_many(Examples.from_table(table), table.rows("train"), [Order(("a", "b"), 0)])
     assert rates == [(4e-3, 1), (pytest.approx(4e-4), 1)]
     assert np.isfinite(found[0].outputs(Examples.from_table(table).inputs)).all()
+
+
+def test_files_of_a_profile_that_hold_something_else_are_refused_by_name(table, tmp_path):
+    profile(table, epochs=1, hidden=(4,)).save(tmp_path)
+    history = tmp_path / "profile" / "history.jsonl"
+    for text in ("{", "[]\n", '{"epoch": 1}\n'):
+        history.write_text(text)
+        with pytest.raises(ArtifactError, match=r"history\.jsonl: does not hold what it must"):
+            module.Profile.load(tmp_path, table)
+    path = tmp_path / "profile" / "model.safetensors"
+    arrays, document = read_arrays(path, "network")
+    write_arrays(path, "network", arrays, {**document, "network": {**document["network"], "hidden": [5]}})
+    with pytest.raises(ArtifactError, match=r"model\.safetensors: does not hold what it must"):
+        module.Profile.load(tmp_path, table)
+
+
+def test_a_checkpoint_that_holds_something_else_is_refused_by_name(table, tmp_path, monkeypatch):
+    monkeypatch.setattr(module.Checkpoint.__init__, "__defaults__", (0.0,))
+    path = tmp_path / "checkpoint.safetensors"
+    profile(table, epochs=2, hidden=(4,), checkpoint=path)
+    arrays, document = read_arrays(path, "checkpoint")
+    write_arrays(path, "checkpoint", arrays, {**document, "state": {"items": []}})
+    with pytest.raises(ArtifactError, match=r"checkpoint\.safetensors: does not hold what it must"):
+        profile(table, epochs=2, hidden=(4,), checkpoint=path)

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from taskgroup._artifact import read_arrays, write_arrays
+from taskgroup._artifact import artefact, read_arrays, write_arrays
 
 __all__ = ["Checkpoint"]
 
@@ -55,9 +55,10 @@ class Checkpoint:
         arrays, document = read_arrays(self.path, "checkpoint")
         if document.get("key") != self.key:
             return None
-        state: dict[str, Any] = _nested(document["state"], arrays)
-        self.watcher.load_state_dict(state["watcher"])
-        return dict(state["training"])
+        with artefact(self.path):
+            state: dict[str, Any] = _nested(document["state"], arrays)
+            self.watcher.load_state_dict(state["watcher"])
+            return dict(state["training"])
 
     def save(self, training: Callable[[], dict[str, Any]]) -> None:
         """Write the states, unless that was done a moment ago."""

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from taskgroup._artifact import content_hash, json_ready, result_versions, write_text
+from taskgroup._artifact import artefact, content_hash, json_ready, result_versions, write_text
 from taskgroup._validation import check_int, check_type
 from taskgroup.callbacks import Callback
 from taskgroup.cost import Cost
@@ -82,15 +82,18 @@ class Profile:
             When a file is missing, damaged, or of another format or version.
         """
         folder = Path(run_dir)
-        network, state, document = load_network(folder / _MODEL)
-        model = network.build(table.schema, table.tasks, encoder)
-        load_state(model, state)
+        with artefact(folder / _MODEL):
+            network, state, document = load_network(folder / _MODEL)
+            model = network.build(table.schema, table.tasks, encoder)
+            load_state(model, state)
+            cost = Cost(**document["cost"])
         path = folder / "profile" / "history.jsonl"
         if not path.is_file():
             raise ArtifactError(f"{path}: no such file; run `taskgroup profile` first.")
-        history = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        maps = DataMaps.load(folder / "datamaps.safetensors")
-        return cls(maps, model.eval(), history, network, Cost(**document["cost"]))
+        with artefact(path):
+            history = [{"epoch": row["epoch"], "valid_loss": row["valid_loss"]}
+                       for row in map(json.loads, path.read_text(encoding="utf-8").splitlines())]  # fmt: skip
+        return cls(DataMaps.load(folder / "datamaps.safetensors"), model.eval(), history, network, cost)
 
 
 def profile(

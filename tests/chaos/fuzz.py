@@ -242,12 +242,13 @@ def _read_run(path, run, report):
     """Read everything that is in the run directory, as predict, cluster, report and compare do."""
     from taskgroup_cli._run import Run
 
-    from taskgroup import DataMaps, Grouping
+    from taskgroup import DataMaps, Grouping, load_table
     from taskgroup.exceptions import TaskGroupError
     from taskgroup.experiment import Plan
-    from taskgroup.experiment._store import read_models
+    from taskgroup.experiment._store import Store, read_models
     from taskgroup.report import write_report
     from taskgroup.report._run import read_run
+    from taskgroup.training import Profile
 
     refused = None
     readers = [
@@ -257,6 +258,10 @@ def _read_run(path, run, report):
     ]  # fmt: skip
     if path.suffix == ".safetensors" and "models" in path.parts:
         readers = [readers[3], lambda: read_models(path)]
+    if path.name == "tuning.json":
+        readers = [lambda: Store(run / "models")]
+    if "profile" in path.parts:
+        readers = [lambda: Profile.load(run, load_table(run.parent.parent / "source" / "t.npz"))]
     if report:
         readers.append(lambda: write_report(run))
     for reader in readers:

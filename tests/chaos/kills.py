@@ -152,7 +152,9 @@ class Rounds:
         self._prepare(case)
         for number, kill in enumerate(kills):
             outcome = self.commands.run(*self._arguments(case, resume=number > 0), **kill)
-            if outcome.code not in ((0,) if finishes else (0, -signal.SIGKILL, 130, 143)):
+            # a command that does not listen yet dies of the signal itself
+            ends = (0,) if finishes else (0, -signal.SIGKILL, -signal.SIGTERM, 130, 143)
+            if outcome.code not in ends:
                 return f"exit code {outcome.code}: {outcome.err[-300:]}"
             if "worker" in kill and not outcome.sent:
                 return "the worker was not killed"
