@@ -229,7 +229,7 @@ def test_bars_logs_and_usage_show_control_characters_and_do_not_obey_them(capsys
             logging.getLogger("taskgroup").exception("of %s", evil)
     finally:
         root.handlers[:], root.level = before
-    for arguments in (["profile", evil], ["cluster", "--method", evil], ["nothing", evil], [evil, "--json"]):
+    for arguments in (["profile", evil], ["cluster", "--method", evil], ["nothing", evil], ["x" + evil, "--json"]):
         with pytest.raises(SystemExit):
             main(arguments)
     with pytest.raises(SystemExit):
