@@ -2,7 +2,10 @@
 
     python tests/bounds/lowest.py > lowest.txt
     python3.11 -m venv /tmp/lowest && /tmp/lowest/bin/pip install -c lowest.txt -e '.[test]'
-    /tmp/lowest/bin/python -m pytest
+    /tmp/lowest/bin/python -m pytest -o filterwarnings=default
+
+Old releases warn of what has changed since, hence the last option. The wheels of torch before the tested one bring
+gigabytes of libraries for graphics cards; put the tested version in its line of lowest.txt to do without.
 
 The newest allowed versions are those of constraints.txt, which CI tests.
 """

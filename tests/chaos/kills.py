@@ -92,7 +92,7 @@ def main():
             how = chance.choice(("operation", "operation", "SIGKILL", "SIGTERM", "SIGINT"))
             count(name, how, rounds.killed(CASES[name], rounds.kills(CASES[name], how, chance)))
         for _ in range(given.workers):
-            after = chance.uniform(0, rounds.whole(WORKERS).seconds)
+            after = chance.uniform(0, 0.7 * rounds.whole(WORKERS).seconds)  # while there are workers
             kill = {"send": signal.SIGKILL, "after": after, "worker": True}
             count("--jobs 2", "worker", rounds.killed(WORKERS, [kill], finishes=True))
         if given.dask:
