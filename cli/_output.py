@@ -83,9 +83,10 @@ class Output:
         from rich.table import Table
         from rich.text import Text
 
-        from taskgroup._display import cell, printable
+        from taskgroup._display import column_cells, printable
 
-        cells = [[printable(cell(value)) for value in row] for row in rows]
+        shown = [column_cells([row[j] for row in rows]) for j in range(len(columns))]
+        cells = [[printable(column[i]) for column in shown] for i in range(len(rows))]
         numeric = [all(isinstance(row[j], (int, float, type(None))) for row in rows) for j in range(len(columns))]
         kept = _fitting(columns, cells, numeric, self._out.width)
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))

@@ -210,7 +210,7 @@ def _interval(ci95: Sequence[float | None], how: str) -> str:
 
 
 def _megabytes(size: float | None) -> float | None:
-    return None if size is None else round(size / 1e6, 1)
+    return None if size is None else size / 1e6
 
 
 @contextmanager

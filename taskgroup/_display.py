@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any, TypeVar
 
-__all__ = ["brief", "cell", "clipped", "html_page", "html_table", "printable", "printable_json"]
+__all__ = ["brief", "cell", "clipped", "column_cells", "html_page", "html_table", "printable", "printable_json"]
 
 _C = TypeVar("_C", bound=type)
 
@@ -95,6 +95,10 @@ def clipped(names: Iterable[str], most: int = 4, width: int = 40) -> str:
     return ", ".join(shown) + (f" and {len(listed) - most} more" if len(listed) > most else "")
 
 
+def _decimals(size: float) -> int:
+    return 3 if size < 10 else 1 if size < 1000 else 0
+
+
 def cell(value: Any) -> str:
     """Return a value as a table shows it: three decimals or digits, thousands apart, a dash where there is none.
 
@@ -108,11 +112,23 @@ def cell(value: Any) -> str:
     if isinstance(value, numbers.Integral):
         return f"{int(value):,}"
     if isinstance(value, numbers.Real):
-        size = abs(float(value))
-        return f"{float(value):,.{3 if size < 10 else 1 if size < 1000 else 0}f}"
+        return f"{float(value):,.{_decimals(abs(float(value)))}f}"
     if isinstance(value, (list, tuple)) and len(value) == 2 and all(isinstance(v, numbers.Real) for v in value):
         return f"{cell(float(value[0]))} to {cell(float(value[1]))}"
     return str(value)
+
+
+def column_cells(values: Sequence[Any]) -> list[str]:
+    """Return the values of a column as a table shows them, its numbers with the decimals of the largest.
+
+    >>> column_cells([34.21, 3.289, None]), column_cells([3.289, 0.5]), column_cells(["a", 2.0])
+    (['34.2', '3.3', '–'], ['3.289', '0.500'], ['a', '2.000'])
+    """
+    real = [abs(float(v)) for v in values if isinstance(v, numbers.Real) and not isinstance(v, numbers.Integral)]
+    decimals = _decimals(max((size for size in real if size == size), default=0.0))
+    alike = all(v is None or isinstance(v, numbers.Real) for v in values)
+    plain = [isinstance(v, numbers.Integral) or v is None or v != v for v in values]
+    return [cell(v) if same or not alike else f"{v:,.{decimals}f}" for v, same in zip(values, plain, strict=True)]
 
 
 def html_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], caption: str = "", most: int = _ROWS) -> str:
