@@ -194,7 +194,13 @@ def test_options_come_from_the_environment_and_from_a_file(data, tmp_path):
     result = taskgroup("profile", data, "--config", config, env=env)
     assert result.returncode == 0, result.stderr
     run = json.loads((tmp_path / "from-env" / "run.json").read_text())
-    assert run["steps"]["profile"]["settings"] == {"epochs": 3, "hidden": [8, 4], "augment": None, "seed": 7}
+    assert run["steps"]["profile"]["settings"] == {
+        "epochs": 3,
+        "hidden": [8, 4],
+        "augment": None,
+        "device": "auto",
+        "seed": 7,
+    }
     config.write_text("[profile]\nepoch = 3\n")
     result = taskgroup("profile", data, "--config", config, env=env)
     assert result.returncode == 2

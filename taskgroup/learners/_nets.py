@@ -34,9 +34,7 @@ CANDIDATES: tuple[tuple[float, float, float], ...] = (
 
 _KEPT_BACK = 0.15
 _MOST_SINGLE = 200  # tasks up to which each gets a network of its own
-_WORK = (
-    5e9  # tasks x rows x weights up to which it does: an epoch of all of them; 160 tasks, 1,836 features took an hour
-)
+_WORK = 2e10  # tasks x rows x weights up to which it does, in an epoch; seven times that took an hour
 
 
 @dataclass(frozen=True)
