@@ -67,7 +67,7 @@ def collect(maps: DataMaps, view: View) -> PairMoments:
     first = rows_of(pieces[0][1])
     # Moments about a value near the mean lose no digits to cancellation.
     shift = np.nansum(first, axis=0) / np.maximum(np.count_nonzero(~np.isnan(first), axis=0), 1)
-    moments = PairMoments(N_BLOCKS, maps.n_tasks, missing=missing)
+    moments = PairMoments(N_BLOCKS, maps.n_tasks, missing=missing, once=len(pieces) <= N_BLOCKS)
     for block, rows in pieces:
         moments.add([block], rows_of(rows) - shift.astype(np.float32))
     return moments

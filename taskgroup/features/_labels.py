@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from taskgroup.datamaps import DataMaps
 from taskgroup.features._correlation import above_floor
-from taskgroup.features._moments import PairMoments
+from taskgroup.features._moments import PairMoments, over
 from taskgroup.features._relation import N_BLOCKS, Relation, row_blocks
 from taskgroup.features._views import labelled
 from taskgroup.tasks import TaskSet
@@ -47,8 +47,8 @@ class LabelStatistics:
         width = np.bincount(self.task_of)  # columns per task
         indicator = (width > 1)[self.task_of]
         # An indicator's variance p (1 - p) gives its mean p back: p is the smaller root unless p > 1 / 2.
-        count = np.maximum(self.moments.count[blocks].sum(0), 1.0)
-        mean = np.broadcast_to(self.moments.sums[blocks].sum(0) / count, covariance.shape)
+        count = np.maximum(over(self.moments.count, blocks), 1.0)
+        mean = np.broadcast_to(over(self.moments.sums, blocks) / count, covariance.shape)
         scale = np.where(indicator[:, None], mean, variance)
         product = scale * scale.T
         share = np.divide(covariance**2, product, out=np.zeros_like(covariance), where=product > 1e-12)
@@ -62,16 +62,16 @@ class LabelStatistics:
         return Relation(similarity, strength, similarity, n_joint, strength * np.sqrt(n_joint))
 
 
-def label_statistics(maps: DataMaps, z: float) -> LabelStatistics:
-    """Return the block statistics of the targets of the maps."""
+def label_statistics(maps: DataMaps, z: float, n_blocks: int = N_BLOCKS) -> LabelStatistics:
+    """Return the statistics of the targets of the maps, by blocks of samples; one block takes the least memory."""
     targets = labelled(maps, "labels")
     task_of = np.repeat(np.arange(maps.n_tasks), [task.n_outputs for task in maps.tasks])
     pieces = row_blocks(maps.n_samples, len(task_of))
     missing = any(np.isnan(targets[rows]).any() for _, rows in pieces)
     shift = _shift(maps.tasks, np.asarray(targets[pieces[0][1]]))
-    moments = PairMoments(N_BLOCKS, len(task_of), missing=missing)
+    moments = PairMoments(n_blocks, len(task_of), missing=missing, once=len(pieces) <= n_blocks)
     for block, rows in pieces:
-        moments.add([block], _columns(maps.tasks, np.asarray(targets[rows], np.float32)) - shift)
+        moments.add([block % n_blocks], _columns(maps.tasks, np.asarray(targets[rows], np.float32)) - shift)
     return LabelStatistics(moments, task_of, z)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["PairMoments"]
+__all__ = ["PairMoments", "over"]
 
 
 class PairMoments:
@@ -25,15 +25,19 @@ class PairMoments:
         Shape of the accumulators.
     missing : bool
         Whether values may be NaN.
+    once : bool
+        Whether every slot is added to once at most; it then holds the float32 products as they come, in half the
+        memory, which thousands of columns need.
     """
 
-    def __init__(self, n_slots: int, n_columns: int, *, missing: bool) -> None:
+    def __init__(self, n_slots: int, n_columns: int, *, missing: bool, once: bool = False) -> None:
         self.missing = missing
         width, one = (n_columns, n_columns) if missing else (1, 1)
-        self.count = np.zeros((n_slots, n_columns if missing else one, width))
-        self.sums = np.zeros((n_slots, n_columns, width))
-        self.squares = np.zeros((n_slots, n_columns, width))
-        self.products = np.zeros((n_slots, n_columns, n_columns))
+        dtype = np.float32 if once else np.float64
+        self.count = np.zeros((n_slots, n_columns if missing else one, width), dtype)
+        self.sums = np.zeros((n_slots, n_columns, width), dtype)
+        self.squares = np.zeros((n_slots, n_columns, width), dtype)
+        self.products = np.zeros((n_slots, n_columns, n_columns), dtype)
 
     def add(self, slots: Sequence[int], rows: NDArray[np.float32]) -> None:
         """Add a piece (n, n_columns) of rows, NaN where missing, to each of the given slots."""
@@ -55,15 +59,14 @@ class PairMoments:
 
     def n_joint(self, slots: NDArray[np.intp]) -> NDArray[np.float64]:
         """Return the number of rows shared by every pair of columns, shape (n_columns, n_columns)."""
-        shape = self.products.shape[1:]
-        return np.ascontiguousarray(np.broadcast_to(self.count[slots].sum(0), shape))
+        return np.ascontiguousarray(np.broadcast_to(over(self.count, slots), self.products.shape[1:]))
 
     def covariance(self, slots: NDArray[np.intp]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return cov[i, j] and var[i, j], the variance of i over the rows shared with j, both (C, C)."""
-        count = np.maximum(self.count[slots].sum(0), 1.0)
-        mean = self.sums[slots].sum(0) / count
-        covariance: NDArray[np.float64] = self.products[slots].sum(0) / count - mean * mean.T
-        variance = np.maximum(self.squares[slots].sum(0) / count - mean * mean, 0.0)
+        count = np.maximum(over(self.count, slots), 1.0)
+        mean = over(self.sums, slots) / count
+        covariance: NDArray[np.float64] = over(self.products, slots) / count - mean * mean.T
+        variance = np.maximum(over(self.squares, slots) / count - mean * mean, 0.0)
         return (covariance + covariance.T) / 2, np.broadcast_to(variance, covariance.shape)
 
     def correlation(self, slots: NDArray[np.intp]) -> NDArray[np.float64]:
@@ -78,6 +81,14 @@ class PairMoments:
 
     def squared_distances(self, slots: NDArray[np.intp]) -> NDArray[np.float64]:
         """Return the sum of (x_i - x_j)^2 over the rows shared by every pair of columns."""
-        squares = np.broadcast_to(self.squares[slots].sum(0), self.products.shape[1:])
-        distances: NDArray[np.float64] = squares + squares.T - 2.0 * self.products[slots].sum(0)
+        squares = np.broadcast_to(over(self.squares, slots), self.products.shape[1:])
+        distances: NDArray[np.float64] = squares + squares.T - 2.0 * over(self.products, slots)
         return distances
+
+
+def over(moment: NDArray[np.floating], slots: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Return the sum of a moment over slots, in float64 and without a copy of the slots."""
+    total = np.zeros(moment.shape[1:])
+    for slot in slots:
+        total += moment[slot]
+    return total

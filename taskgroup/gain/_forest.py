@@ -12,7 +12,7 @@ same on different rows, such as one and the same question asked in many schools 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -33,6 +33,7 @@ Floats = NDArray[np.float64]
 _FEWEST = 8  # trees, at any effort
 _MUCH = 8e6  # tasks x rows x root of features from which trees are fewer: 160 tasks on 2,000 rows of 600 features
 _MOST_ROWS = 8  # times `max_rows`, however few labels each task has
+_BLOCK = 256  # label columns whose values are held at a time
 _OWN = 1.0  # labels that the mean of the task counts for in a leaf, where labels are missing
 _POOL = 4.0  # labels that the other tasks' mean counts for in a leaf of a pooled forest
 
@@ -100,31 +101,34 @@ class ForestJudge:
         self.tasks: TaskSet = table.tasks
         self.targets: NDArray[np.float32] = table.Y[self.rows]
         self._X = np.asfortranarray(table.schema.units.seen(table.X[self.rows]))
-        self._columns = [_label_columns(table.tasks, self.targets, t) for t in range(table.n_tasks)]
 
     def outputs(self, tasks: Sequence[int], effort: float = 1.0) -> NDArray[np.float32]:
         """Return out-of-bag outputs of the two halves of a forest fitted to the tasks, (2, n, n_outputs)."""
-        parts = [self._columns[t] for t in tasks]
-        Z = np.concatenate([part.values for part in parts], 1)  # (n, C), of mean 0, NaN where missing
-        labels = _Labels(Z, len(parts), self.pooled)
-        total, count = np.zeros((2, *Z.shape)), np.zeros((2, len(Z), 1))
+        parts = [_label_columns(self.tasks, self.targets, t) for t in tasks]
+        labels = _Labels(np.concatenate([part.values for part in parts], 1), len(parts), self.pooled)
+        answers = np.empty((2, *labels.Z.shape), np.float32)
+        counts = np.zeros((2, len(labels.Z), 1))
+        forest = []
         with config_context(assume_finite=True, skip_parameter_validation=True):  # half of the time of a small tree
             for b in range(self._n_trees(effort)):
                 bag, tree = self._tree(labels, b)
-                out = np.flatnonzero(bag == 0)
-                total[b % 2, out] += self._values(labels, bag, tree)[out]
-                count[b % 2, out] += 1
+                counts[b % 2, bag == 0] += 1
+                forest.append((np.flatnonzero(bag == 0), self._leaves(labels, bag, tree)))
         scale = np.concatenate([np.full(len(part.mean), part.scale) for part in parts])
         mean = np.concatenate([part.mean for part in parts])
-        answers: NDArray[np.float32] = (total / np.maximum(count, 1) * scale + mean).astype(np.float32)
+        for block in labels.blocks():
+            total = np.zeros((2, len(labels.Z), block.stop - block.start))
+            for b, (out, leaves) in enumerate(forest):
+                total[b % 2, out] += leaves.values(block)[leaves.of_row[out]]
+            answers[:, :, block] = total / np.maximum(counts, 1) * scale[block] + mean[block]
         return answers
 
     def importances(self, effort: float = 1.0) -> Floats:
         """Return the mean decrease of impurity by each feature in the forest of each task alone, (T, d)."""
         rows = []
         with config_context(assume_finite=True, skip_parameter_validation=True):
-            for part in self._columns:
-                labels = _Labels(part.values, 1, self.pooled)
+            for t in range(len(self.tasks)):
+                labels = _Labels(_label_columns(self.tasks, self.targets, t).values, 1, self.pooled)
                 trees = [self._tree(labels, b)[1] for b in range(self._n_trees(effort))]
                 rows.append(np.mean([tree.feature_importances_ for tree in trees], 0))
         return np.array(rows)
@@ -132,12 +136,13 @@ class ForestJudge:
     def _n_trees(self, effort: float) -> int:
         return max(_FEWEST, round(effort * self.n_trees))
 
-    def _values(self, labels: _Labels, bag: Floats, tree: ExtraTreeRegressor) -> Floats:
-        """Return the value (n, C) that the leaf of every row holds of every column."""
+    def _leaves(self, labels: _Labels, bag: Floats, tree: ExtraTreeRegressor) -> _Leaves:
+        """Return the leaf of every row, and what the leaves hold."""
+        of_row = tree.tree_.apply(self._X)
         if labels.complete and labels.Z.shape[1] <= self.max_targets:  # what the tree itself holds
-            held: Floats = tree.tree_.predict(self._X)
-            return held.reshape(len(held), -1)
-        return labels.leaf_values(bag, tree.tree_.apply(self._X))
+            held: Floats = tree.tree_.value[:, :, 0]
+            return _Leaves(of_row, lambda block: held[:, block])
+        return _Leaves(of_row, labels.in_leaves(bag, of_row))
 
     def _tree(self, labels: _Labels, b: int) -> tuple[Floats, ExtraTreeRegressor]:
         """Return the bootstrap counts (n,) of tree b and the tree fitted to those that hold a label."""
@@ -153,17 +158,28 @@ class ForestJudge:
         return bag, tree
 
 
+class _Leaves(NamedTuple):
+    """The leaf of every row, (n,), and what gives the values (n_leaves, n_columns) of a block of label columns."""
+
+    of_row: NDArray[np.intp]
+    values: Callable[[slice], Floats]
+
+
 class _Labels:
     """The labels of some tasks, as trees are fitted to them and as leaves hold them."""
 
     def __init__(self, Z: Floats, n_tasks: int, pooled: bool) -> None:
-        self.seen = ~np.isnan(Z)
-        self.complete = bool(self.seen.all()) and not pooled
-        self.Z = np.where(self.seen, Z, 0.0)
-        self.labelled = self.seen.any(1)
+        seen = ~np.isnan(Z)
+        self.complete = bool(seen.all()) and not pooled
+        self.seen = seen
+        self.Z = np.where(seen, Z, 0.0)
+        self.labelled = seen.any(1)
         self.pooled = pooled
         self.width = Z.shape[1] // n_tasks
-        self.counts = self.seen.astype(np.float64)
+        if pooled:
+            shape = (len(Z), -1, self.width)
+            self.sums = self.Z.reshape(shape).sum(1)  # over tasks
+            self.counts = seen.reshape(shape).sum(1, dtype=np.float64)
 
     def goal(self, bag: Floats) -> tuple[NDArray[np.intp], Floats]:
         """Return the rows in the bag that a tree is fitted to, and their targets."""
@@ -172,24 +188,32 @@ class _Labels:
             rows = np.flatnonzero(bag > 0)
         if not self.pooled:
             return rows, self.Z[rows]
-        shape = (len(rows), -1, self.width)
-        n_seen = np.maximum(self.counts[rows].reshape(shape).sum(1), 1.0)
-        return rows, self.Z[rows].reshape(shape).sum(1) / n_seen
+        return rows, self.sums[rows] / np.maximum(self.counts[rows], 1.0)
 
-    def leaf_values(self, bag: Floats, leaves: NDArray[np.intp]) -> Floats:
-        """Return the value (n, C) that the leaf of every row holds of every column."""
+    def blocks(self) -> list[slice]:
+        """Return the label columns in blocks of some whole tasks, so that no step holds many values of all rows."""
+        step = max(_BLOCK // self.width, 1) * self.width
+        return [slice(a, min(a + step, self.Z.shape[1])) for a in range(0, self.Z.shape[1], step)]
+
+    def in_leaves(self, bag: Floats, leaves: NDArray[np.intp]) -> Callable[[slice], Floats]:
+        """Return what gives the values (n_leaves, n_columns) that the leaves hold of a block of columns."""
         inside = np.flatnonzero(bag)
         member: Any = sparse.csr_matrix((bag[inside], (leaves[inside], inside)), (int(leaves.max()) + 1, len(bag)))
-        sums = member @ self.Z
         if self.complete:
-            return np.asarray(sums / np.maximum(np.asarray(member.sum(1)), 1.0))[leaves]
-        sizes = member @ self.counts
+            sizes = np.maximum(np.asarray(member.sum(1)), 1.0)
+            return lambda block: np.asarray(member @ self.Z[:, block] / sizes)
         if not self.pooled:
-            return np.asarray(sums / (sizes + _OWN))[leaves]
-        shape = (len(sums), -1, self.width)
-        together = sums.reshape(shape).sum(1) / (sizes.reshape(shape).sum(1) + _OWN)
-        prior = np.tile(together, (1, sums.shape[1] // self.width))
-        return np.asarray((sums + _POOL * prior) / (sizes + _POOL))[leaves]
+            return lambda block: np.asarray(
+                member @ self.Z[:, block] / (member @ self.seen[:, block].astype(np.float64) + _OWN)
+            )
+        together = (member @ self.sums) / (member @ self.counts + _OWN)
+
+        def pooled(block: slice) -> Floats:
+            prior = np.tile(together, (1, (block.stop - block.start) // self.width))
+            held = member @ self.seen[:, block].astype(np.float64)
+            return np.asarray((member @ self.Z[:, block] + _POOL * prior) / (held + _POOL))
+
+        return pooled
 
 
 class _LabelColumns(NamedTuple):

@@ -17,6 +17,8 @@ __all__ = ["Judge", "Score", "score_outputs"]
 
 Floats = NDArray[np.float64]
 
+_BLOCK = 256  # tasks that are scored at a time: scoring holds several arrays of their rows
+
 
 class Judge(Protocol):
     """Any learner that tells what training some tasks together is worth.
@@ -57,8 +59,9 @@ class Score:
     ----------
     values : ndarray of float64 of shape (m,)
         Area under the ROC curve, accuracy or R2; NaN where undefined.
-    influence : ndarray of float32 of shape (m, n)
-        Of the n rows on each value: giving row i the weight 1 + w_i moves the value by sum_i w_i influence_i.
+    influence : ndarray of float32 of shape (n_labels,)
+        Of the labelled rows on each value, task after task: giving row i the weight 1 + w_i moves the value by
+        sum_i w_i influence_i. A row without a label moves nothing and takes no place.
     draws : ndarray of float64 of shape (n_draws, m)
         The values of each draw on its own.
     """
@@ -70,9 +73,23 @@ class Score:
 
 def score_outputs(judge: Judge, tasks: Sequence[int], outputs: NDArray[np.float32]) -> Score:
     """Return the scores of the mean of draws of packed outputs of some tasks, (n_draws, n, n_outputs)."""
+    starts = np.cumsum([0, *(judge.tasks[t].n_outputs for t in tasks)])
+    parts = []
+    for a in range(0, len(tasks), _BLOCK):
+        some = tasks[a : a + _BLOCK]
+        parts.append(_score(judge, some, outputs[:, :, starts[a] : starts[a + len(some)]]))
+    return Score(
+        np.concatenate([part.values for part in parts]),
+        np.concatenate([part.influence for part in parts]),
+        np.concatenate([part.draws for part in parts], 1),
+    )
+
+
+def _score(judge: Judge, tasks: Sequence[int], outputs: NDArray[np.float32]) -> Score:
     columns = list(tasks)
     chosen, targets = judge.tasks.select(columns), judge.targets[:, columns]
     found = evaluate(chosen, targets, outputs.mean(0))
+    influence = found.influence[~np.isnan(targets.T)]
     if len(outputs) == 1:
-        return Score(found.main, found.influence, found.main[None])
-    return Score(found.main, found.influence, np.stack([main_scores(chosen, targets, draw) for draw in outputs]))
+        return Score(found.main, influence, found.main[None])
+    return Score(found.main, influence, np.stack([main_scores(chosen, targets, draw) for draw in outputs]))

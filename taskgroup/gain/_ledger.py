@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from taskgroup.gain._judge import Judge, Score, score_outputs
-from taskgroup.scoring import Measured
-from taskgroup.scoring._noise import noise_variance
+from taskgroup.scoring._seeds import moderated
 
 __all__ = ["ROUGH", "Gain", "Group", "Ledger", "Measure", "judged"]
 
@@ -81,9 +80,12 @@ class Ledger:
         self._scores: dict[tuple[Group, float], Score | None] = {}
         self._answers: dict[int, NDArray[np.float32]] = {}
         self._outputs: dict[Group, NDArray[np.float32] | None] = {}
-        self._gains: dict[tuple[frozenset[Group], frozenset[Group], float], Gain | None] = {}
+        self._gains: dict[tuple[int, int, float], Gain | None] = {}
         self._luck = (_PRIOR_NODES, _PRIOR_NODES)
         self.size = _sizes(judge)
+        self._labelled: list[NDArray[np.int32]] = [
+            np.flatnonzero(~np.isnan(column)).astype(np.int32) for column in judge.targets.T
+        ]
 
     @property
     def measured(self) -> list[tuple[Group, float]]:
@@ -108,6 +110,10 @@ class Ledger:
                 _log.warning("tasks %s are left out of the search: %s", group, note)
             if self._progress is not None:
                 self._progress("cluster", len(self._scores), max(self.expected, len(self._scores)))
+
+    def labelled(self, task: int) -> NDArray[np.int32]:
+        """Return the rows of the judge that hold a label of the task, ascending."""
+        return self._labelled[task]
 
     def answers(self, n_tasks: int) -> list[NDArray[np.float32]] | None:
         """Return what the models of single tasks answered, n_tasks arrays (n, n_outputs); None when one failed."""
@@ -136,10 +142,15 @@ class Ledger:
         parts = [score for group in groups if (score := self._scores[group, effort]) is not None]
         if len(parts) < len(groups):
             return None
-        order = np.argsort([t for group in groups for t in group])
+        if len(groups) == 1:
+            return parts[0]
+        tasks = [t for group in groups for t in group]
+        order = np.argsort(tasks)
+        influence = np.concatenate([part.influence for part in parts])
+        of_task = np.split(influence, np.cumsum([len(self._labelled[t]) for t in tasks[:-1]]))
         return Score(
             np.concatenate([part.values for part in parts])[order],
-            np.concatenate([part.influence for part in parts])[order],
+            np.concatenate([of_task[i] for i in order]),
             np.concatenate([part.draws for part in parts], 1)[:, order],
         )
 
@@ -152,7 +163,7 @@ class Ledger:
         tasks first; of rare tasks, which tell their own spread badly, the variance is moderated towards what tasks of
         the same size have; the luck of the fit is added. With ``half`` only those rows count, to first order.
         """
-        key = (frozenset(new), frozenset(old), effort)
+        key = hash(frozenset(new)), hash(frozenset(old)), effort  # of ints: two thousand groups a key are dear
         if half is None and key in self._gains:
             return self._gains[key]
         gain = self._compare(new, old, effort, half)
@@ -167,15 +178,17 @@ class Ledger:
         if ours is None or theirs is None:
             return None
         tasks = np.sort([t for group in new for t in group])
-        values = ours.values - theirs.values
+        values, influence = ours.values - theirs.values, ours.influence - theirs.influence
         keep = np.isfinite(values)
         if not keep.any():
             return Gain(0.0, 0.0)
-        values, influence = values[keep], (ours.influence - theirs.influence)[keep]
-        n = influence.shape[1]
-        total = influence.sum(0, dtype=np.float64)
-        of_tasks = noise_variance(Measured(values[None], influence[None], (0,), self.size[tasks][keep]))
-        own = np.square(influence, dtype=np.float64).sum(1) * n / max(n - 1, 1)
+        n, counts = len(self.judge.targets), [len(self._labelled[t]) for t in tasks]
+        influence[np.repeat(~keep, counts)] = 0.0
+        total = np.bincount(np.concatenate([self._labelled[t] for t in tasks]), influence, n)
+        of_task = np.repeat(np.arange(len(tasks)), counts)
+        squared = np.bincount(of_task, np.square(influence, dtype=np.float64), minlength=len(tasks))
+        values, own = values[keep], np.asarray(squared[keep] * n / max(n - 1, 1), np.float64)
+        of_tasks = moderated(own, self.size[tasks][keep])
         rows = float(np.square(total).sum()) * n / max(n - 1, 1) + float(np.maximum(of_tasks - own, 0.0).sum())
         value = float(values.sum())
         if half is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,8 +9,7 @@ from numpy.typing import NDArray
 
 from taskgroup.data import TaskTable
 from taskgroup.datamaps import DataMaps
-from taskgroup.exceptions import OverlapWarning
-from taskgroup.features import task_features
+from taskgroup.features._labels import label_statistics
 
 __all__ = ["answer_similarity", "importance_similarity", "label_similarity"]
 
@@ -23,9 +21,8 @@ def label_similarity(table: TaskTable) -> Floats:
     Y = np.concatenate([table.targets("train"), table.targets("valid")])
     blank = np.zeros(Y.shape, np.float32)
     seen = (~np.isnan(Y)).astype(np.uint16)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", OverlapWarning)  # what little evidence is worth is measured later
-        return task_features(DataMaps(table.tasks, blank, blank, seen, targets=Y), "labels").relation.strength
+    maps = DataMaps(table.tasks, blank, blank, seen, targets=Y)
+    return label_statistics(maps, 2.0, n_blocks=1).relation(np.arange(1)).strength
 
 
 def answer_similarity(answers: Sequence[NDArray[np.floating]]) -> Floats:

@@ -40,7 +40,9 @@ def soften(groups: Sequence[Group], similarity: Floats, ledger: Ledger, margin: 
             continue
         alone, both = (score_outputs(judge, [t], answer) for answer in (own, np.float32(0.5) * (own + other)))
         values.append(both.values[0] - alone.values[0])
-        influences.append(both.influence[0] - alone.influence[0])
+        influence = np.zeros(len(judge.targets), np.float32)
+        influence[ledger.labelled(t)] = both.influence - alone.influence
+        influences.append(influence)
         kept.append((t, home, second))
     if not kept:
         return membership
