@@ -1,5 +1,8 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from sklearn.linear_model import Ridge
 
 from taskgroup.cluster import cluster_summary, group_tasks
 from taskgroup.cluster._by_gain import _message
@@ -14,6 +17,7 @@ from taskgroup.gain import (
     importance_similarity,
     label_similarity,
 )
+from taskgroup.gain._expected import components, expected
 from taskgroup.gain._judge import score_outputs
 from taskgroup.gain._ledger import Ledger
 from taskgroup.gain._tree import contract, task_tree
@@ -439,3 +443,71 @@ def test_poor_data_still_give_an_answer(case, n_tasks):
         assert np.isfinite(list(row.values())).all()
     if case in ("one task", "identical", "constant features"):
         assert len(found.groups) == 1
+
+
+def sparse_table(seen=0.08, n=900, n_tasks=40, families=4, seed=0):
+    """Tasks of a family share most of a direction; few labels are there, and hardly two on one row."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, 10)).astype(np.float32)
+    centres = rng.normal(size=(families, 10))
+    directions = centres[np.arange(n_tasks) % families] + 0.2 * rng.normal(size=(n_tasks, 10))
+    Y = (X @ directions.T + rng.logistic(size=(n, n_tasks)) > 0).astype(np.float32)
+    Y[rng.uniform(size=Y.shape) >= seen] = np.nan
+    return TaskTable.from_arrays(X, Y, [f"t{t}" for t in range(n_tasks)], random_state=seed)
+
+
+def test_families_gain_where_most_labels_are_missing():
+    judge = ForestJudge(sparse_table())
+    ledger = Ledger(judge)
+    families = [tuple(range(f, 40, 4)) for f in range(4)]
+    alone = ledger.compare(families, [(t,) for t in range(40)], 1.0)
+    assert alone.value > 2 * alone.noise
+    assert ledger.compare(families, [tuple(range(40))], 1.0).value > 0
+
+
+def test_a_row_is_answered_by_what_has_not_seen_its_labels_nor_what_is_expected_from_them():
+    table = sparse_table(n_tasks=8)
+    judge = ForestJudge(table, random_state=3)
+    before = judge.outputs(range(8))
+    held = judge._folds == 1
+    Y = table.Y.copy()
+    own = Y[judge.rows]
+    own[held] = 1 - own[held]  # NaN stays NaN
+    Y[judge.rows] = own
+    changed = ForestJudge(replace(table, Y=Y), random_state=3)
+    after = changed.outputs(range(8))
+    # What is added back is the task's mean over all rows, which moved with the labels.
+    shift = np.nanmean(changed.targets, 0) - np.nanmean(judge.targets, 0)
+    np.testing.assert_allclose(after[:, held], before[:, held] + shift.astype(np.float32), atol=2e-6)
+    assert np.abs(after[:, ~held] - before[:, ~held]).max() > 0.05
+
+
+def test_what_is_expected_is_ridge_regression_by_generalised_cross_validation():
+    rng = np.random.default_rng(0)
+    A = rng.normal(size=(200, 5))
+    Z = np.stack([A @ rng.normal(size=5) + rng.normal(size=200), rng.normal(size=200), np.full(200, np.nan)], 1)
+    Z[rng.uniform(size=200) < 0.3, 0] = np.nan
+    rows = np.arange(150)
+    found = expected(A, Z, rows)
+    for c in range(2):
+        own = rows[~np.isnan(Z[rows, c])]
+        best = min(
+            (Ridge(alpha).fit(A[own], Z[own, c]) for alpha in (1.0, 10.0, 100.0, 1000.0)),
+            key=lambda model: generalised_error(model, A[own], Z[own, c]),
+        )
+        low, high = Z[own, c].min(), Z[own, c].max()
+        np.testing.assert_allclose(found[:, c], np.clip(best.predict(A), low, high), atol=1e-9)
+    assert (found[:, 2] == 0).all()
+
+
+def generalised_error(model, A, y):
+    centred = A - A.mean(0)
+    hat = centred @ np.linalg.solve(centred.T @ centred + model.alpha * np.eye(A.shape[1]), centred.T)
+    return np.square(y - model.predict(A)).sum() / (len(y) - 1 - np.trace(hat)) ** 2
+
+
+def test_wide_inputs_are_expected_from_by_their_leading_directions():
+    X = np.random.default_rng(0).normal(size=(60, 300)).astype(np.float32)
+    assert components(X, 0).shape == (60, 60)
+    assert components(X[:, :20], 0).shape == (60, 20)
+    np.testing.assert_array_equal(components(X, 0), components(X, 0))

@@ -66,7 +66,8 @@ def group_tasks(
         :func:`taskgroup.gain.find_groups`. "stability": the groups that half of the samples reproduce. "auto": by gain
         where there is a table or a judge, else by stability.
     table : TaskTable, optional
-        The data of the tasks, for the judge: an out-of-bag forest on its training and validation rows.
+        The data of the tasks, for the judge: forests on its training and validation rows, each scored on rows that it
+        was not fitted to.
     judge : Judge, optional
         Another judge than that forest.
     similarities : mapping of str to array-like of shape (T, T), optional
