@@ -269,6 +269,11 @@ def test_folds_keep_the_groups_of_a_table_together(table):
     for fold in range(4):
         inside = set(folds.held_out(fold) // 5)
         assert inside.isdisjoint(set(folds.fitted(fold) // 5))
+    for sizes in ([50, 100], [140, 5, 5], [146, 1, 1, 1, 1]):  # fewer groups than folds, or hardly as many
+        object.__setattr__(grouped, "together", np.repeat(np.arange(len(sizes)), sizes))
+        few = make_folds(grouped)
+        assert few.n_folds == len(np.unique(grouped.together[few.rows]))
+        assert all(len(few.fitted(fold)) and len(few.held_out(fold)) for fold in range(few.n_folds))
     object.__setattr__(grouped, "ordered", True)
     assert make_folds(grouped).n_folds == 1  # rows that follow one another in time are not dealt anew
 

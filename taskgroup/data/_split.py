@@ -73,7 +73,8 @@ def grouped_split(
     """Return a part number for every row of ``Y`` (n, T) such that rows of one group have the same part.
 
     Groups 0 .. G - 1 of one row are dealt like rows of :func:`stratified_split`; larger ones before them, the largest
-    first, each to the part that is furthest behind in rows and in labels.
+    first, each to the part that is furthest behind in rows and in labels. No part stays empty where there are as many
+    groups as parts.
     """
     rng = np.random.default_rng(random_state)
     shares = np.asarray(fractions, float) / np.sum(fractions)
@@ -104,9 +105,13 @@ def grouped_split(
     if len(single):
         left = np.maximum(shares - held[:, 0] / len(Y), 1e-6)
         part[single] = stratified_split(Y[single], tasks, left, random_state)
-    for number in range(len(shares)):
-        if not (part == number).any():  # fewer groups than the shares ask for: the smallest group of the fullest part
-            fullest = int(np.bincount(part, minlength=len(shares)).argmax())
-            movable = np.unique(groups[part == fullest])
-            part[groups == movable[np.argmin(sizes[movable])]] = number
+    n_groups = [len(np.unique(groups[part == number])) for number in range(len(shares))]
+    for number in np.flatnonzero(np.array(n_groups) == 0):  # a part has none: the smallest of the fullest part is its
+        several = [other for other, count in enumerate(n_groups) if count > 1]
+        if not several:  # fewer groups than parts
+            break
+        fullest = max(several, key=lambda other: int((part == other).sum()))
+        movable = np.unique(groups[part == fullest])
+        part[groups == movable[np.argmin(sizes[movable])]] = number
+        n_groups[fullest], n_groups[number] = n_groups[fullest] - 1, 1
     return part

@@ -74,15 +74,18 @@ def make_folds(table: TaskTable, folds: int | Literal["auto"] = "auto", random_s
     folds : int or "auto"
         Number of folds, at least 2; 1 holds the validation rows out and nothing else. "auto" is 1 for rows that are
         ordered in time; else 5 below 10,000 development rows, and below 50,000 where the validation rows hold fewer
-        than 100 labels (of the rarer class, if the task is binary) of the median task; else 1.
+        than 100 labels (of the rarer class, if the task is binary) of the median task; else 1. There are no more
+        folds than sets of rows that belong together.
     random_state : int
         Seed of the deal.
     """
     rows = np.flatnonzero(table.split != 2)
     count = _automatic(table, len(rows)) if folds == "auto" else check_int("folds", folds, low=1)
+    sets = np.arange(len(rows)) if table.together is None else np.unique(table.together[rows], return_inverse=True)[1]
+    count = min(count, int(sets.max()) + 1)
     if count == 1:
         return Folds(rows, np.where(table.split[rows] == 1, 0, -1))
-    return Folds(rows, _deal(table, rows, count, random_state))
+    return Folds(rows, _deal(table, rows, sets, count, random_state))
 
 
 def _automatic(table: TaskTable, n_rows: int) -> int:
@@ -98,10 +101,9 @@ def _automatic(table: TaskTable, n_rows: int) -> int:
     return _FOLDS if np.median(told) < _FEW else 1
 
 
-def _deal(table: TaskTable, rows: Rows, count: int, random_state: int) -> NDArray[np.int64]:
-    """Return the fold of every row; rows that belong together (of one patient, or equal) stay in one fold."""
+def _deal(table: TaskTable, rows: Rows, sets: Rows, count: int, random_state: int) -> NDArray[np.int64]:
+    """Return the fold of every row; rows of one set (of one patient, or equal) stay in one fold."""
     shares = [1 / count] * count
     if table.together is None:
         return stratified_split(table.Y[rows], table.tasks, shares, random_state).astype(np.int64)
-    codes = np.unique(table.together[rows], return_inverse=True)[1]
-    return grouped_split(table.Y[rows], table.tasks, codes, shares, random_state).astype(np.int64)
+    return grouped_split(table.Y[rows], table.tasks, sets, shares, random_state).astype(np.int64)
