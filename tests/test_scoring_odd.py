@@ -149,7 +149,7 @@ def test_the_interval_of_a_task_stays_within_bounds_and_a_perfect_score_is_not_c
     low, high = task_intervals(methods["a"])
     assert 0 < low[0] < card.value("task_0", "a") < high[0] < 1
     assert card.value("task_1", "a") == 1
-    assert 0.2 < low[1] < 0.9 < high[1] < 1
+    assert 0.2 < low[1] < 0.9 < high[1] == 1
     assert np.isnan([low[2], high[2]]).all()
     gain = task_intervals(methods["a"].minus(methods["b"]))
     assert np.all((gain[:, :2] >= -1) & (gain[:, :2] <= 1))
@@ -159,6 +159,21 @@ def test_the_interval_of_a_task_stays_within_bounds_and_a_perfect_score_is_not_c
         score([[1.0], [2.0], [4.0]], {"a": [[1.1], [2], [4]]}, tasks=[Task("r", "regression")]).main["test"]["a"]
     )
     assert rooted[1, 0] <= 1
+
+
+def test_a_perfect_mean_and_a_difference_that_no_sample_moves_are_not_certain():
+    y = np.array([[1, 0], [0, 1]] * 10, np.float32)
+    for n, shown in ((2, False), (20, True)):
+        answers = {"right": 3.0 * y[:n] - 1, "wrong": 1 - 3.0 * y[:n], "level": np.zeros((n, 2))}
+        card = score(y[:n], answers)
+        right, wrong = card.means["right"], card.means["wrong"]
+        assert right.mean == right.high == 1 and 1 - right.low == pytest.approx(wrong.high)
+        assert right.low == pytest.approx((n / 4) / (n / 4 + 1.959964**2))  # Wilson's of n1 n0 / (n1 + n0) samples
+        for other in ("wrong", "level"):
+            gain = card.compare([("right", other)])[0].difference
+            assert (gain.low > 0) == (gain.p < 0.05) == (shown if other == "wrong" else False)
+        itself = card.compare([("right", "right")])[0].difference
+        assert (itself.low, itself.high, itself.p) == (0, 0, 1)
 
 
 def test_the_ends_of_an_interval_by_the_bounds_of_its_mean():

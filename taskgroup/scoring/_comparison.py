@@ -10,10 +10,12 @@ T independent pieces of evidence. So the mean over tasks is taken first, and two
 
 An interval holds the central 95 % of the sum of both, and p is twice the smaller share of the sums on either side of
 zero. It stays within what the metric can be: that of a mean is made on the logit of its range (the logarithm of the
-distance to a bound where there is only one), that of a difference is cut there.
+distance to a bound where there is only one), that of a difference is cut there. Samples that are all ranked right tell
+no spread: a mean at a bound has Wilson's interval for so many samples, and so has a difference that no sample moves.
 
 References
 ----------
+Wilson, Journal of the American Statistical Association 22 (1927), pages 209-212.
 Efron & Tibshirani, An Introduction to the Bootstrap (1993), chapter 13.
 """
 
@@ -30,12 +32,13 @@ from taskgroup.scoring._measured import Measured
 from taskgroup.scoring._seeds import SeedNoise, check_question
 from taskgroup.scoring._tests import holm, student
 
-__all__ = ["Comparison", "Interval", "Resampler", "bounded"]
+__all__ = ["Comparison", "Interval", "Resampler", "blind_reach", "bounded"]
 
 Floats = NDArray[np.float64]
 
 _BLOCK = 1 << 21  # resampled row numbers held at a time
 _KEPT = 1 << 26  # bytes of resamples kept for the next call
+_Z = 1.959964
 
 
 @dataclass(frozen=True)
@@ -135,13 +138,14 @@ class Resampler:
             What is known of that luck; what the quantities carry when left out.
         """
         check_question(question)
-        means, spreads, by_seed, limits, differences = [], [], [], [], []
+        means, spreads, by_seed, limits, differences, sizes = [], [], [], [], [], []
         for m in measured:
             means.append(m.by_sample.mean(0))
             spreads.append((seeds or m.noise or SeedNoise()).of_mean(m, question))
             by_seed.append(float(m.by_seed.mean()))
             limits.append(m.limits)
             differences.append(m.is_difference)
+            sizes.append(m.mean_size)
         if not means:
             return []
         for_rows, for_seeds = np.random.SeedSequence(self.random_state).spawn(2)
@@ -150,9 +154,12 @@ class Resampler:
         luck = np.random.default_rng(for_seeds)
         normal, chance, again = luck.normal(size=self.n_resamples), *luck.uniform(size=(2, self.n_resamples))
         intervals = []
-        for mean, shift, spread, ends, difference in zip(by_seed, shifts.T, spreads, limits, differences, strict=True):
+        quantities = zip(by_seed, shifts.T, spreads, limits, differences, sizes, strict=True)
+        for mean, shift, spread, ends, difference, size in quantities:
             draws = shift + normal * np.sqrt(spread.draws(chance, again))
-            intervals.append(_interval(mean, draws, ends, difference, question, spread.unseen))
+            if difference and mean and not draws.any() and np.isfinite(ends).all():
+                draws = normal * blind_reach(size, ends[1] - ends[0]) / 2**0.5 / _Z  # of two methods, each half as wide
+            intervals.append(_interval(mean, draws, ends, size, difference, question, spread.unseen))
         return intervals
 
     def compare(
@@ -196,35 +203,54 @@ def _resamples(n: int, n_resamples: int, stream: np.random.SeedSequence) -> Iter
 
 
 def _interval(
-    mean: float, shifts: Floats, limits: tuple[float, float], difference: bool, question: str, unseen: tuple[str, ...]
+    mean: float,
+    shifts: Floats,
+    limits: tuple[float, float],
+    size: float,
+    difference: bool,
+    question: str,
+    unseen: tuple[str, ...],
 ) -> Interval:
     if np.isnan(mean):
         return Interval(mean, mean, mean, mean, question, unseen)
     draws = mean + shifts
     ends = np.quantile(shifts, [0.025, 0.975])
-    low, high = np.clip(mean + ends, *limits) if difference else bounded(mean, ends, *limits)
+    low, high = np.clip(mean + ends, *limits) if difference else bounded(mean, ends, *limits, size)
     tail = min(np.count_nonzero(draws <= 0), np.count_nonzero(draws >= 0))
     p = min(1.0, float(2 * (1 + tail) / (1 + len(draws))))
     return Interval(mean, float(low), float(high), p, question, unseen)
 
 
-def bounded(mean: float, ends: Floats, low: float, high: float) -> Floats:
+def bounded(mean: float, ends: Floats, low: float, high: float, size: float = np.inf) -> Floats:
     """Return the ends of an interval, given as distances from its mean, such that they stay within bounds.
+
+    A mean that is at one of two bounds, as `size` samples have it, is not certain: see :func:`blind_reach`.
 
     Examples
     --------
     >>> import numpy as np
     >>> bounded(0.97, np.array([-0.05, 0.05]), 0.0, 1.0).round(3).tolist()
     [0.853, 0.994]
+    >>> bounded(1.0, np.array([0.0, 0.0]), 0.0, 1.0, size=20).round(3).tolist()
+    [0.839, 1.0]
     """
+    width = high - low
+    if np.isfinite(width) and min(mean - low, high - mean) <= 1e-9 * width:
+        reach = blind_reach(size, width)
+        return np.asarray(np.clip(mean + np.array([min(ends[0], -reach), max(ends[1], reach)]), low, high))
     if not low < mean < high:
         return np.asarray(np.clip(mean + ends, low, high))
-    if np.isfinite(low) and np.isfinite(high):
-        place = (mean - low) / (high - low)
-        slope = place * (1 - place) * (high - low)
-        return np.asarray(low + (high - low) * expit(logit(place) + ends / slope))
+    if np.isfinite(width):
+        place = (mean - low) / width
+        slope = place * (1 - place) * width
+        return np.asarray(low + width * expit(logit(place) + ends / slope))
     if np.isfinite(high):
         return np.asarray(high - (high - mean) * np.exp(-ends / (high - mean)))
     if np.isfinite(low):
         return np.asarray(low + (mean - low) * np.exp(ends / (mean - low)))
     return np.asarray(mean + ends)
+
+
+def blind_reach(size: float, width: float) -> float:
+    """Return how far Wilson's 95 % interval reaches from a share of 0 or 1 of `size` samples, of a range of a width."""
+    return width * _Z**2 / (size + _Z**2)

@@ -107,6 +107,12 @@ class Measured:
         return float(low), float(high)
 
     @property
+    def mean_size(self) -> float:
+        """Samples that the mean over tasks rests on, were all tasks to err alike: the harmonic mean of their sizes."""
+        counted = self.shares > 0
+        return float(1.0 / (self.shares[counted] / np.maximum(self.size[counted], 1e-9)).sum()) if counted.any() else 0.0
+
+    @property
     def is_difference(self) -> bool:
         """Whether something is taken off."""
         return any(bool((weights < 0).any()) for weights in self.parts.values())

@@ -60,7 +60,7 @@ def task_noise(difference: Measured, seeds: SeedNoise | None = None, question: s
 def task_intervals(measured: Measured, question: str = "retrained") -> Floats:
     """Return the ends of each task's own 95 % interval, shape (2, T); NaN where undefined.
 
-    They stay within the bounds of the metric. A value at a bound is taken half a sample off it: a perfect AUC of four
+    They stay within the bounds of the metric. A value at a bound has Wilson's interval at least: a perfect AUC of four
     positive samples is no proof that it is perfect.
     """
     noise = task_noise(measured, question=question)
@@ -72,14 +72,8 @@ def task_intervals(measured: Measured, question: str = "retrained") -> Floats:
     if measured.is_difference:
         return np.asarray(np.clip(ends, low, high))
     for t in np.flatnonzero(~np.isnan(reach)):
-        value, width = float(measured.by_task[t]), float(high[t] - low[t])
-        if np.isfinite(width) and not low[t] < value < high[t]:
-            off = 0.5 / (measured.size[t] + 1.0)
-            place = float(np.clip((value - low[t]) / width, off, 1.0 - off))
-            value = low[t] + width * place
-            least = 1.96 * width * (place * (1.0 - place) / (measured.size[t] + 1.0)) ** 0.5
-            reach[t] = max(reach[t], least)
-        ends[:, t] = bounded(value, np.array([-reach[t], reach[t]]), float(low[t]), float(high[t]))
+        own = np.array([-reach[t], reach[t]])
+        ends[:, t] = bounded(float(measured.by_task[t]), own, float(low[t]), float(high[t]), float(measured.size[t]))
     return np.asarray(ends)
 
 
