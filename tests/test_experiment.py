@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -276,6 +276,33 @@ def test_folds_keep_the_groups_of_a_table_together(table):
         assert all(len(few.fitted(fold)) and len(few.held_out(fold)) for fold in range(few.n_folds))
     object.__setattr__(grouped, "ordered", True)
     assert make_folds(grouped).n_folds == 1  # rows that follow one another in time are not dealt anew
+
+
+def test_the_answer_says_nothing_of_one_task_or_of_the_plan_against_itself():
+    table, options = _table(), {"extra-trees": {"trees": 20}}
+    one = table.select(["a"])
+    result = retrain(one, Grouping.from_labels(one.tasks, [0]), learners=["extra-trees", "linear"], options=options)
+    assert result.scorecard.methods[:2] == ("extra-trees/per-task", "linear/per-task")
+    assert str(result.plan.answer).startswith("Serve the task with ")
+    assert "all tasks" not in str(result.plan.answer)
+    two = table.select(["a", "b"])
+    for labels, why in (([0, 0], "all tasks in one group"), ([0, 1], "every task alone")):
+        result = retrain(two, Grouping.from_labels(two.tasks, labels), learners=["linear"])
+        assert result.plan.answer.headline.startswith("Serve all 2 tasks with linear, a model per task: mean test AUC")
+        assert result.plan.answer.lines == (f"Groups were not tried: the grouping holds {why}.",)
+
+
+def test_the_answer_names_how_many_tasks_the_test_rows_tell_of():
+    table = _table().select(["a", "b"])
+    grouping = Grouping.from_labels(table.tasks, [0, 0])
+    for flat, said in ((["b"], "mean test AUC of the 1 that the test rows tell of"), (["a", "b"], "too few to tell")):
+        Y = table.Y.copy()
+        for name in flat:
+            Y[table.rows("test"), table.tasks.index_of(name)] = 1
+        result = retrain(replace(table, Y=Y), grouping, learners=["linear"])
+        assert said in result.plan.answer.headline
+        assert "nan" not in str(result.plan.answer)
+    assert "open whether anything here predicts better than guessing" in str(result.plan.answer)
 
 
 def test_soft_groups_and_units_take_part(table, grouping):

@@ -167,7 +167,8 @@ def test_a_perfect_mean_and_a_difference_that_no_sample_moves_are_not_certain():
         answers = {"right": 3.0 * y[:n] - 1, "wrong": 1 - 3.0 * y[:n], "level": np.zeros((n, 2))}
         card = score(y[:n], answers)
         right, wrong = card.means["right"], card.means["wrong"]
-        assert right.mean == right.high == 1 and 1 - right.low == pytest.approx(wrong.high)
+        assert right.mean == right.high == 1
+        assert 1 - right.low == pytest.approx(wrong.high)
         assert right.low == pytest.approx((n / 4) / (n / 4 + 1.959964**2))  # Wilson's of n1 n0 / (n1 + n0) samples
         for other in ("wrong", "level"):
             gain = card.compare([("right", other)])[0].difference

@@ -133,7 +133,8 @@ def _makes_sense(learner: Learner, arm: Arm, arms: Mapping[str, Arm]) -> bool:
     """Return whether an arm differs from a simpler one when this learner fits it."""
     if arm.as_units:
         return learner.has_units
-    return learner.shares or arm.role == "single-task" or "per-task" not in arms
+    shares = learner.shares and len(arm.draws[0].tasks) > 1
+    return shares or arm.role == "single-task" or "per-task" not in arms
 
 
 def _matching(found: Sequence[Method], patterns: Sequence[str]) -> list[Method]:

@@ -247,8 +247,9 @@ def retrain(
         weights = None if mass is None else {"honest": mass[held_out.honest], "test": mass[table.rows("test")]}
         card, choice, extended = judge(
             targets, predictions, tasks=table.tasks, arms={m.name: m.arm.role for m in work.scored}, rule=plan,
-            costs=ledger["methods"], max_models=max_models, isolated=grouping.isolated, metric=metric,
-            task_weights=task_weights, average=average, sample_weight=weights, random_state=random_state,
+            costs=ledger["methods"], max_models=max_models, isolated=grouping.isolated,
+            n_groups=grouping.n_groups, metric=metric, task_weights=task_weights, average=average,
+            sample_weight=weights, random_state=random_state,
         )  # fmt: skip
         ledger["foretold"] = foretold(card, (grouping.info.get("gain") or {}).get("expected") or {})
         own = None if isinstance(encoder, str) else encoder

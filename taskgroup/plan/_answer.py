@@ -78,6 +78,12 @@ class Facts:
     over_random: tuple[str, tuple[float, float, float]] | None  # of a grouped method over random groups
     cheaper: Sequence[Mapping[str, Any]]
     unfitted: Sequence[str] = ()  # simpler arms of the learners whose groups the plan uses, left out for their cost
+    n_groups: int | None = None  # of the grouping that was given
+    n_scored: int | None = None  # tasks of which the test rows tell a score; all when left out
+
+    def serves(self, method: str) -> bool:
+        """Return whether the plan is this method and nothing else."""
+        return dict(self.common) == {method: 1.0}
 
 
 def write_answer(facts: Facts) -> Answer:
@@ -87,7 +93,7 @@ def write_answer(facts: Facts) -> Answer:
         ("one model for all tasks", facts.together, facts.over_together),
         ("one model per task", facts.alone, facts.over_alone),
     ):
-        if row is not None:
+        if row is not None and facts.n_tasks > 1 and not facts.serves(row[0]):
             lines.append(
                 f"Against {what} ({row[0]}) it gains {_gain(row[1])} in mean test {facts.metric}: "
                 f"{_tasks(helped)} shown to be better, {_tasks(hurt)} worse."
@@ -97,7 +103,7 @@ def write_answer(facts: Facts) -> Answer:
         lines.append(sentence)
     if facts.cheaper:
         lines.append(_cheaper(facts.cheaper))
-    if facts.test[1] <= facts.chance:
+    if not facts.test[1] > facts.chance:
         lines.append(f"It is open whether anything here predicts better than guessing ({facts.chance:.3f}).")
     return Answer(
         _headline(facts), _decision(facts.common), grouping, tuple(lines), tuple(facts.cheaper), tuple(_open(facts))
@@ -107,18 +113,31 @@ def write_answer(facts: Facts) -> Answer:
 def _headline(facts: Facts) -> str:
     parts = sorted(facts.common.items(), key=lambda item: -item[1])
     rule = "" if facts.rule == "best" else f" (rule: {facts.rule})"
-    score = f"mean test {facts.metric} {facts.test[0]:.3f} [{facts.test[1]:.3f}, {facts.test[2]:.3f}]"
+    tasks = f"all {facts.n_tasks} tasks" if facts.n_tasks > 1 else "the task"
     if len(parts) == 1:
-        return f"Serve all {facts.n_tasks} tasks with {describe(parts[0][0])}{rule}: {score}."
+        return f"Serve {tasks} with {describe(parts[0][0])}{rule}: {_score(facts)}."
     shares = "; ".join(f"{weight:.0%} {describe(name)}" for name, weight in parts[:4])
     more = f" and {len(parts) - 4} more" if len(parts) > 4 else ""
-    return f"Serve all {facts.n_tasks} tasks with a blend{rule} of {shares}{more}: {score}."
+    return f"Serve {tasks} with a blend{rule} of {shares}{more}: {_score(facts)}."
+
+
+def _score(facts: Facts) -> str:
+    scored = facts.n_tasks if facts.n_scored is None else facts.n_scored
+    if not scored:
+        return "the test rows are too few to tell how well, of any task"
+    mean, low, high = facts.test
+    of = "" if scored == facts.n_tasks else f" of the {scored} that the test rows tell of"
+    return f"{'mean ' if facts.n_tasks > 1 else ''}test {facts.metric}{of} {mean:.3f} [{low:.3f}, {high:.3f}]"
 
 
 def _grouping(facts: Facts) -> tuple[str, str]:
     """Return whether groups are worth it, and the sentence."""
     if facts.ungrouped is None:
-        return "not tried", "Groups were not tried beside one model for all tasks and one per task."
+        if facts.n_tasks == 1:
+            return "not tried", ""
+        why = {1: ": the grouping holds all tasks in one group", facts.n_tasks: ": the grouping holds every task alone"}
+        beside = " beside one model for all tasks and one per task"
+        return "not tried", f"Groups were not tried{why.get(facts.n_groups or 0, beside)}."
     mean, low, high = facts.ungrouped
     if mean == low == high == 0:
         return "not worth it", "Grouping adds nothing: the plan does without groups."
@@ -143,9 +162,10 @@ def _cheaper(rows: Sequence[Mapping[str, Any]]) -> str:
     near = [row for row in rows if row["honest_loss"] >= -NEAR]
     row = near[-1] if near else max(rows, key=lambda row: float(row["honest_loss"]))
     models = f"{row['models']} model{'' if row['models'] == 1 else 's'}, " if row["models"] else ""
+    size = f"{row['bytes'] / 1e6:.1f} MB" if row["bytes"] >= 1e5 else f"{row['bytes'] / 1e3:.1f} kB"
     verb = "loses" if row["loss"] < 0 else "gains"
     return (
-        f"Cheaper: {row['plan']} ({models}{row['bytes'] / 1e6:.1f} MB) {verb} {_gain((row['loss'], *row['ci95']))}"
+        f"Cheaper: {row['plan']} ({models}{size}) {verb} {_gain((row['loss'], *row['ci95']))}"
         f"{'' if near else '; nothing cheaper comes nearer'}."
     )
 

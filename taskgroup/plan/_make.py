@@ -76,6 +76,7 @@ def judge(
     costs: Mapping[str, Mapping[str, Any]] | None = None,
     max_models: int | None = None,
     isolated: Sequence[str] = (),
+    n_groups: int | None = None,
     sample_weight: Mapping[str, NDArray[np.float32]] | None = None,
     metric: MetricChoice = None,
     task_weights: TaskWeights = None,
@@ -94,7 +95,7 @@ def judge(
         The T tasks.
     arms : dict, optional
         {method: what its arm stands for}, see :data:`taskgroup.arms.Role`; what its name says when left out.
-    rule, costs, max_models, isolated
+    rule, costs, max_models, isolated, n_groups
         See :func:`make_plan`.
     sample_weight : {"honest": (n, T), "test": (m, T)}, optional
         How much each label counts, in every choice and every score.
@@ -130,7 +131,7 @@ def judge(
         task_weights=task_weights, average=average, sample_weight=sample_weight,
     )  # fmt: skip
     cuts = best_thresholds(tasks, Y, extended["honest"][PLAN][0], mass)
-    plan = make_plan(card, choice, scale, together, alone, arms, rule, isolated, thresholds=cuts)
+    plan = make_plan(card, choice, scale, together, alone, arms, rule, isolated, n_groups=n_groups, thresholds=cuts)
     found = reliability(tasks, np.asarray(y_true["test"], np.float32), extended["test"][PLAN][0],
                         None if sample_weight is None else sample_weight["test"])  # fmt: skip
     return card, replace(plan, test={**plan.test, "reliability": found}), extended
@@ -155,6 +156,7 @@ def make_plan(
     rule: Rule,
     isolated: Sequence[str] = (),
     *,
+    n_groups: int | None = None,
     thresholds: Sequence[float | None] = (),
 ) -> PlanChoice:
     """Return the plan of some weights with its gains on test rows and the answer in words.
@@ -175,6 +177,8 @@ def make_plan(
         How the weights were chosen.
     isolated : sequence of str
         Tasks that the grouping found akin to no other.
+    n_groups : int, optional
+        Number of its groups.
     thresholds : sequence of float or None
         Probability from which each binary task is positive.
     """
@@ -198,10 +202,11 @@ def make_plan(
     used = dict.fromkeys(name for own in choice.own.values() for name in own)
     facts = Facts(
         rule, choice.common, len(card.tasks), _metric(card), (mean.mean, mean.low, mean.high),
-        float(np.nanmean(card.chance["test"])), _fact(gains, "together"), _fact(gains, "alone"),
+        float(np.nansum(card.chance["test"] * plan.shares)), _fact(gains, "together"), _fact(gains, "alone"),
         _counts(over_alone), _counts(over_together),
         None if "ungrouped" not in gains else (gains["ungrouped"]["mean"], *gains["ungrouped"]["ci95"]), needs,
         _over_random(card), _cheaper(card, list(used), arms, weights=choice.common), _unfitted(main, choice.common),
+        n_groups, int(plan.defined.sum()),
     )  # fmt: skip
     rows = {task: _row(card, task, choice.own[task], together, alone) for task in card.tasks.names}
     for task, cut in zip(card.tasks.names, thresholds, strict=False):

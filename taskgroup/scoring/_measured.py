@@ -110,7 +110,8 @@ class Measured:
     def mean_size(self) -> float:
         """Samples that the mean over tasks rests on, were all tasks to err alike: the harmonic mean of their sizes."""
         counted = self.shares > 0
-        return float(1.0 / (self.shares[counted] / np.maximum(self.size[counted], 1e-9)).sum()) if counted.any() else 0.0
+        inverse = float((self.shares[counted] / np.maximum(self.size[counted], 1e-9)).sum())
+        return 1.0 / inverse if inverse else 0.0
 
     @property
     def is_difference(self) -> bool:
