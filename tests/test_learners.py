@@ -369,6 +369,8 @@ def wide_table(n_tasks, n_rows):
         ("nets", "per-task", [1] * 100, 2000, None),
         ("nets", "per-task", [1] * 201, 500, "201 networks on 500 rows of 40 features take long; ask for it with"),
         ("nets", "per-task", [1] * 200, 200_000, "200 networks on 200,000 rows of 40 features take long"),
+        ("nets", "random-groups", [1] * 40, 200_000, "40 networks on 200,000 rows of 40 features take long"),
+        ("nets", "label-groups", [10] * 4, 2000, None),
         ("tabm", "per-task", [1] * 100, 2000, "100 ensembles of 4 networks on 2,000 rows each take too long"),
         ("lightgbm", "all-in-one", [600], 2000, "600 tasks on 2,000 rows each make more than 300,000 stacked rows"),
     ],

@@ -34,6 +34,7 @@ CANDIDATES: tuple[tuple[float, float, float], ...] = (
 
 _KEPT_BACK = 0.15
 _MOST_SINGLE = 200  # tasks up to which each gets a network of its own
+_CONTROL_WORK = 3e9  # networks x rows x weights up to which groups that are not ours are fitted, in an epoch
 _WORK = 2e10  # tasks x rows x weights up to which it does, in an epoch; seven times that took an hour
 
 
@@ -110,11 +111,12 @@ class Nets(Learner):
         return self.arch != "shared-bottom"
 
     def declines(self, arm: str, sizes: Sequence[int], examples: Examples, leeway: float = 1.0) -> str | None:
-        """Return that controls are fitted with shared bottoms only, or that a network per task takes long."""
-        if arm == "per-task":
+        """Return that controls are fitted with shared bottoms only, or that as many networks take long."""
+        most = {"per-task": _WORK, "random-groups": _CONTROL_WORK, "label-groups": _CONTROL_WORK}.get(arm)
+        if most is not None:
             n_rows, n_features = examples.inputs.scaled.shape
             n_weights = sum(i * o for i, o in pairwise((n_features, *self.hidden)))
-            if len(sizes) > _MOST_SINGLE or len(sizes) * n_rows * n_weights > _WORK:
+            if len(sizes) * n_rows * n_weights > most or (arm == "per-task" and len(sizes) > _MOST_SINGLE):
                 return (
                     f"{len(sizes)} networks on {n_rows:,} rows of {n_features:,} features take long; ask for it with "
                     f"--arms {arm}"
