@@ -7,6 +7,8 @@ row is no label, so the model must not have seen those that answers are judged b
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.extmath import randomized_svd
@@ -21,14 +23,15 @@ _PENALTIES = np.array([1.0, 10.0, 100.0, 1000.0])
 
 def components(X: NDArray[np.float32], random_state: int) -> Floats:
     """Return standardised inputs (n, d), or scores on their leading directions where there are more than 128."""
-    A = X.astype(np.float64)
-    A -= A.mean(0)
-    spread = A.std(0)
+    wide = X.shape[1] > _MOST
+    A: NDArray[Any] = X.astype(np.float32 if wide else np.float64)
+    A -= X.mean(0, dtype=np.float64)
+    spread = A.std(0, dtype=np.float64)
     A /= np.where(spread > 1e-12, spread, np.inf)
-    if A.shape[1] <= _MOST:
-        return A
+    if not wide:
+        return np.asarray(A)
     U, s, _ = randomized_svd(A, _MOST, random_state=random_state)
-    return np.asarray(U * s)
+    return np.asarray(U * s, np.float64)
 
 
 def expected(A: Floats, Z: Floats, rows: NDArray[np.intp]) -> Floats:
