@@ -17,8 +17,6 @@ __all__ = ["Judge", "Score", "score_outputs"]
 
 Floats = NDArray[np.float64]
 
-_BLOCK = 256  # tasks that are scored at a time: scoring holds several arrays of their rows
-
 
 class Judge(Protocol):
     """Any learner that tells what training some tasks together is worth.
@@ -73,19 +71,6 @@ class Score:
 
 def score_outputs(judge: Judge, tasks: Sequence[int], outputs: NDArray[np.float32]) -> Score:
     """Return the scores of the mean of draws of packed outputs of some tasks, (n_draws, n, n_outputs)."""
-    starts = np.cumsum([0, *(judge.tasks[t].n_outputs for t in tasks)])
-    parts = []
-    for a in range(0, len(tasks), _BLOCK):
-        some = tasks[a : a + _BLOCK]
-        parts.append(_score(judge, some, outputs[:, :, starts[a] : starts[a + len(some)]]))
-    return Score(
-        np.concatenate([part.values for part in parts]),
-        np.concatenate([part.influence for part in parts]),
-        np.concatenate([part.draws for part in parts], 1),
-    )
-
-
-def _score(judge: Judge, tasks: Sequence[int], outputs: NDArray[np.float32]) -> Score:
     columns = list(tasks)
     chosen, targets = judge.tasks.select(columns), judge.targets[:, columns]
     found = evaluate(chosen, targets, outputs.mean(0))

@@ -39,6 +39,7 @@ samples, of the positive class or, with several classes, of the predicted one.""
 
 LOWER_IS_BETTER = frozenset({"log_loss", "brier", "ece", "rmse"})
 
+_BLOCK = 256  # tasks that are evaluated at a time: some twenty arrays of their samples are held meanwhile
 _FEW = 30  # labels below which a regression task is measured against the spread of more of them than its own
 
 Floats = NDArray[np.float64]
@@ -159,13 +160,13 @@ def _constant(task: Task, labels: Floats, mass: Floats) -> Floats:
 
 
 def _by_kind(tasks: TaskSet) -> list[tuple[Kind, NDArray[np.intp], NDArray[np.intp]]]:
-    """Return (kind, task columns, output columns): all binary tasks, all regression tasks, each multiclass task."""
+    """Return (kind, task columns, output columns): blocks of binary and of regression tasks, each multiclass task."""
     starts = np.cumsum([0, *(task.n_outputs for task in tasks)])
     parts: list[tuple[Kind, NDArray[np.intp], NDArray[np.intp]]] = []
     for kind in ("binary", "regression"):
         columns = np.array([t for t, task in enumerate(tasks) if task.kind == kind], np.intp)
-        if len(columns):
-            parts.append((kind, columns, starts[columns]))
+        blocks = [columns[first : first + _BLOCK] for first in range(0, len(columns), _BLOCK)]
+        parts += [(kind, block, starts[block]) for block in blocks]
     for t, task in enumerate(tasks):
         if task.kind == "multiclass":
             parts.append(("multiclass", np.array([t], np.intp), np.arange(starts[t], starts[t + 1])))
