@@ -150,6 +150,13 @@ def test_limits_on_groups_are_kept():
         find_groups(PlantedJudge(truth), S, max_groups=2, max_size=4)
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_both_limits_are_kept_where_groups_must_be_taken_apart(seed):
+    R = np.random.default_rng(seed).uniform(size=(6, 6))
+    found = find_groups(PlantedJudge([0, 0, 1, 1, 2, 2]), {"random": R + R.T}, max_size=3, max_groups=2)
+    assert sorted(map(len, found.groups)) == [3, 3]
+
+
 def test_a_judge_that_fails_on_a_set_leaves_it_out_with_a_note():
     truth = [0, 0, 0, 1, 1, 1]
     found = find_groups(PlantedJudge(truth, fails={(0, 1, 2)}), {"given": similarity_of(truth)})

@@ -92,10 +92,24 @@ def move(
     return groups, made
 
 
-def fewer_groups(groups: list[Group], similarity: NDArray[np.float64], ledger: Ledger, most: int) -> list[Group]:
-    """Return at most so many groups: the pair whose union loses least becomes one, of the most similar pairs."""
+def fewer_groups(
+    groups: list[Group], similarity: NDArray[np.float64], ledger: Ledger, most: int, max_size: int | None = None
+) -> list[Group]:
+    """Return at most so many groups: the pair whose union loses least becomes one, of the most similar pairs.
+
+    Where no union keeps to the largest size, the tasks of the smallest group go to the most similar groups with room.
+    """
+    limit = max_size or len(similarity)
     while len(groups) > most:
-        pairs = sorted(combinations(groups, 2), key=lambda pair: -_mean(similarity, *pair))[: 2 * len(groups)]
+        fitting = [pair for pair in combinations(groups, 2) if len(pair[0]) + len(pair[1]) <= limit]
+        if not fitting:
+            smallest = min(groups, key=len)
+            groups = [g for g in groups if g != smallest]
+            for t in smallest:
+                home = max((g for g in groups if len(g) < limit), key=lambda g: _mean(similarity, (t,), g))
+                groups = [*(g for g in groups if g != home), tuple(sorted((*home, t)))]
+            continue
+        pairs = sorted(fitting, key=lambda pair: -_mean(similarity, *pair))[: 2 * len(groups)]
         gains = [ledger.compare([tuple(sorted(a + b))], [a, b], ROUGH) for a, b in pairs]
         best = int(np.argmax([-np.inf if gain is None else gain.value for gain in gains]))
         one, other = pairs[best]

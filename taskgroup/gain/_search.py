@@ -150,7 +150,7 @@ def find_groups(
         moves, halves = 0, cuts_of_halves(tree, ledger, margin, random_state)
         if limited or _is_worth_it(expected_gain(groups, tree, ledger, halves)["all-in-one"], margin):
             groups, moves = move(groups, S, ledger, margin, trials, max_size)
-            groups = sorted(fewer_groups(groups, S, ledger, max_groups or n_tasks))
+            groups = sorted(fewer_groups(groups, S, ledger, max_groups or n_tasks, max_size))
         else:
             groups = [tree.tasks]
         membership = soften(groups, S, ledger, margin, trials if soft else 0)
