@@ -518,3 +518,20 @@ def test_wide_inputs_are_expected_from_by_their_leading_directions():
     assert components(X, 0).shape == (60, 60)
     assert components(X[:, :20], 0).shape == (60, 20)
     np.testing.assert_array_equal(components(X, 0), components(X, 0))
+
+
+@pytest.mark.parametrize("n_features", [6, 200])
+def test_labels_and_inputs_may_be_missing_both(n_features):
+    rng = np.random.default_rng(0)
+    X, Y = rng.normal(size=(300, n_features)), (rng.uniform(size=(300, 5)) < 0.4).astype(float)
+    X[rng.uniform(size=X.shape) < 0.1], Y[rng.uniform(size=Y.shape) < 0.4] = np.nan, np.nan
+    X[:, 1] = np.nan
+    found = find_groups(ForestJudge(TaskTable.from_arrays(X, Y, [f"t{t}" for t in range(5)], random_state=0)))
+    assert not found.info["notes"]
+    A = components(X.astype(np.float32), 0)
+    assert np.isfinite(A).all()
+
+
+def test_inputs_are_standardised_by_what_is_there():
+    X = np.array([[1.0, 5.0], [3.0, 5.0], [np.nan, 5.0]], np.float32)
+    np.testing.assert_allclose(components(X, 0), [[-1, 0], [1, 0], [0, 0]])

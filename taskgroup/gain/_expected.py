@@ -22,11 +22,18 @@ _PENALTIES = np.array([1.0, 10.0, 100.0, 1000.0])
 
 
 def components(X: NDArray[np.float32], random_state: int) -> Floats:
-    """Return standardised inputs (n, d), or scores on their leading directions where there are more than 128."""
+    """Return standardised inputs (n, d), or scores on their leading directions where there are more than 128.
+
+    A missing input is taken as the mean of its column.
+    """
     wide = X.shape[1] > _MOST
     A: NDArray[Any] = X.astype(np.float32 if wide else np.float64)
-    A -= X.mean(0, dtype=np.float64)
-    spread = A.std(0, dtype=np.float64)
+    missing = np.isnan(A)
+    count = np.maximum((~missing).sum(0), 1)
+    A[missing] = 0.0
+    A -= A.sum(0, dtype=np.float64) / count
+    A[missing] = 0.0
+    spread = np.sqrt(np.square(A).sum(0, dtype=np.float64) / count)
     A /= np.where(spread > 1e-12, spread, np.inf)
     if not wide:
         return np.asarray(A)
